@@ -1,0 +1,67 @@
+# One name per habit; bare `make` lists them. Nothing but Python 3.11+ and make is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-serving test-fast chaos bench lint fix types layers check schemas clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(VENV)/.created:
+	@echo "== creating the virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("streamapp needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "== installing streamapp and what it runs on (about 400 MB, pinned in constraints.txt)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[cpu]' | grep -v 'already satisfied' || true
+	@$(BIN)/python -c 'import streamapp.cli.main'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@echo "== installing the development tools"
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[cpu,dev]'
+	@touch $@
+
+demo: $(VENV)/.runtime ## Watch a simulated trading day on a real Kafka (about two minutes; DEMO_ARGS=--stay stays up)
+	@$(BIN)/streamapp demo $(DEMO_ARGS)
+
+test: test-serving ## Run every test, real broker included
+
+test-serving: $(VENV)/.dev ## Run the tests of the serving side, real broker included (under 20 minutes)
+	@$(PYTEST) -m "not chaos" $(TEST_ARGS)
+
+test-fast: $(VENV)/.dev ## Run the tests that need no broker (under a minute)
+	@$(PYTEST) -m "not broker and not chaos and not slow" $(TEST_ARGS)
+
+chaos: $(VENV)/.dev ## Run the long fault tests (hours)
+	@$(PYTEST) -m chaos --timeout 14400 $(TEST_ARGS)
+
+bench: $(VENV)/.dev ## Run the benchmarks and print their tables
+	@$(BIN)/streamapp bench pipeline && $(BIN)/streamapp bench transport && $(BIN)/streamapp bench watch
+
+lint: $(VENV)/.dev ## Check style and format
+	@$(BIN)/ruff check streamapp retrain tests
+	@$(BIN)/ruff format --check streamapp retrain tests
+
+fix: $(VENV)/.dev ## Apply style and format
+	@$(BIN)/ruff check --fix streamapp retrain tests
+	@$(BIN)/ruff format streamapp retrain tests
+
+types: $(VENV)/.dev ## Check types (mypy strict)
+	@$(BIN)/mypy
+
+layers: $(VENV)/.dev ## Check that imports point one way
+	@$(BIN)/lint-imports
+
+check: lint types layers ## Everything but the tests
+
+schemas: $(VENV)/.dev ## Write the JSON Schemas under docs/schemas from the contracts
+	@$(BIN)/python -m streamapp.contracts.schemas docs/schemas
+
+clean: ## Remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

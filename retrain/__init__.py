@@ -1,0 +1,1 @@
+"""The retrain service: labels in, a better model out."""

@@ -1,0 +1,1 @@
+"""Training and export; torch and transformers live here and nowhere else."""

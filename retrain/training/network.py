@@ -1,0 +1,68 @@
+"""The network: one small encoder shared by a sentiment head and a topic head.
+
+Must not know data sets, files of a bundle or how it is trained.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel
+
+Pooling = Literal["cls", "mean"]
+Logits = dict[str, Tensor]
+
+
+class MultiHeadEncoder(nn.Module):
+    """Token ids and mask to one row of logits a head. `labels` are the heads with their labels in order."""
+
+    def __init__(
+        self, encoder: nn.Module, labels: dict[str, tuple[str, ...]], pooling: Pooling, dropout: float
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.labels = labels
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+        size = int(encoder.config.hidden_size)
+        self.heads = nn.ModuleDict({head: nn.Linear(size, len(names)) for head, names in labels.items()})
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Logits:
+        """The logits of every head, in float32."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return self.classify(pooled(hidden, attention_mask, self.pooling))
+
+    def classify(self, text_vector: Tensor) -> Logits:
+        """The heads alone, on pooled text vectors."""
+        dropped = self.dropout(text_vector.float())
+        return {head: layer(dropped) for head, layer in self.heads.items()}
+
+
+def pooled(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
+    """One vector a text from the last layer: that of the first token, or the mean over what is not
+    padding.
+    """
+    if pooling == "cls":
+        return hidden[:, 0]
+    mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+
+
+def new_network(
+    base: Path, labels: dict[str, tuple[str, ...]], pooling: Pooling = "cls", dropout: float = 0.1
+) -> MultiHeadEncoder:
+    """A network on the encoder in the folder `base`, heads fresh, embeddings of words frozen.
+
+    Half of MiniLM's weights are word vectors; trained on 40,000 short texts they only learn the texts by
+    heart. Eager attention, because other kinds do not export to a graph that runtimes can fuse.
+    """
+    encoder = AutoModel.from_pretrained(base, attn_implementation="eager", add_pooling_layer=False)
+    encoder.embeddings.requires_grad_(False)
+    return MultiHeadEncoder(encoder, labels, pooling, dropout)
+
+
+def load_weights(network: MultiHeadEncoder, path: Path) -> MultiHeadEncoder:
+    """`network` with the weights that fine-tuning kept in `path`."""
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network

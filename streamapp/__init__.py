@@ -1,0 +1,1 @@
+"""streamapp: watch financial opinion on Kafka. Importing the package imports nothing."""

@@ -1,0 +1,1 @@
+"""Who listens to which topic, and the one way out."""

@@ -1,0 +1,112 @@
+"""What happens between a rebalance and the first record: starts pinned, lost offsets counted, trend state read.
+
+Runs in Faust's `on_rebalance_complete`, which is awaited before partitions resume (its `on_partitions_assigned` is
+not). An error here ends the worker.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
+
+from streamapp import metrics
+from streamapp.agents.kafka_transport import StreamApp
+from streamapp.agents.ticker import Ticker
+from streamapp.agents.trend_store import TrendStore
+from streamapp.health import Vitals
+
+log = logging.getLogger(__name__)
+
+
+class Assignment:
+    """Prepares a worker for the partitions that it was just given."""
+
+    def __init__(
+        self, app: StreamApp, store: TrendStore, ticker: Ticker, vitals: Vitals, plan: "AssignmentPlan"
+    ) -> None:
+        self._app = app
+        self._store = store
+        self._ticker = ticker
+        self._vitals = vitals
+        self._plan = plan
+
+    async def prepare(self) -> None:
+        """Everything, within the plan's time."""
+        self._vitals.block_ready("partitions", "rebalancing")
+        assigned = set(self._app.consumer.assignment())
+        async with asyncio.timeout(self._plan.timeout_seconds):
+            positions = await self._positions(assigned)
+            activity = {tp.partition for tp in assigned if tp.topic == self._plan.activity_topic}
+            await self._store.read(activity)
+        self._ticker.assign({(tp.topic, tp.partition): at for tp, at in positions.items()})
+        log.info("ready for %d partitions, %d of them with trend state", len(assigned), len(activity))
+        self._vitals.ready("partitions")
+
+    async def _positions(self, assigned: set[TP]) -> dict[TP, int]:
+        """Where each partition will be read from; partitions without a committed offset get theirs here."""
+        if not assigned:
+            return {}
+        consumer = AIOKafkaConsumer(
+            group_id=self._app.conf.id, enable_auto_commit=False, **self._plan.consumer_options
+        )
+        await consumer.start()
+        try:
+            tps = [TopicPartition(tp.topic, tp.partition) for tp in assigned]
+            begins = await consumer.beginning_offsets(tps)
+            positions: dict[TP, int] = {}
+            unpinned: dict[TP, int] = {}
+            for tp in tps:
+                committed = await consumer.committed(tp)
+                key = TP(tp.topic, tp.partition)
+                if committed is None:
+                    unpinned[key] = positions[key] = await self._start_of(consumer, tp)
+                else:
+                    self._count_lost(key, committed, begins[tp])
+                    positions[key] = max(committed, begins[tp])
+        finally:
+            await consumer.stop()
+        if unpinned:
+            # Committed before the first record, so that a crash before the first commit restarts here and not at
+            # wherever `latest` would be by then.
+            await self._app.consumer._commit(unpinned)
+        return positions
+
+    async def _start_of(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
+        start_at = self._plan.start_at.get(tp.topic, "earliest")
+        if start_at == "earliest":
+            return int((await consumer.beginning_offsets([tp]))[tp])
+        if start_at == "latest":
+            return int((await consumer.end_offsets([tp]))[tp])
+        moment_ms = int(datetime.fromisoformat(start_at).timestamp() * 1000)
+        found = (await consumer.offsets_for_times({tp: moment_ms}))[tp]
+        return int(found.offset) if found else int((await consumer.end_offsets([tp]))[tp])
+
+    def _count_lost(self, tp: TP, committed: int, begin: int) -> None:
+        if committed < begin:
+            lost = begin - committed
+            metrics.OFFSETS_LOST.labels(tp.topic, str(tp.partition)).inc(lost)
+            log.critical(
+                "%d records of %s partition %d were deleted before they were read (offsets %d to %d): raise the "
+                "topic's retention.ms or add workers",
+                lost, tp.topic, tp.partition, committed, begin - 1,
+            )  # fmt: skip
+
+
+class AssignmentPlan:
+    """Names, start positions and the bound of `Assignment`."""
+
+    def __init__(
+        self,
+        activity_topic: str,
+        start_at: Mapping[str, str],
+        consumer_options: Mapping[str, Any],
+        timeout_seconds: float,
+    ) -> None:
+        self.activity_topic = activity_topic
+        self.start_at = start_at
+        self.consumer_options = consumer_options
+        self.timeout_seconds = timeout_seconds

@@ -1,0 +1,58 @@
+"""The worker's heartbeat: says that the event loop runs, sends due ticks, measures lag and progress."""
+
+import asyncio
+import time
+
+from streamapp import metrics
+from streamapp.agents.guard import Guard
+from streamapp.agents.kafka_transport import StreamApp
+from streamapp.agents.ticker import Ticker
+from streamapp.health import Vitals
+
+PULSE_SECONDS = 0.5
+
+
+class Pulse:
+    """Runs from the first assignment until the app stops; an error in it ends the worker."""
+
+    def __init__(self, app: StreamApp, ticker: Ticker, guard: Guard, vitals: Vitals) -> None:
+        self._app = app
+        self._ticker = ticker
+        self._guard = guard
+        self._vitals = vitals
+        self._committed: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        self._vitals.ready("worker")
+        self._guard.start()
+        while not self._app.should_stop:
+            due = time.monotonic() + PULSE_SECONDS
+            await asyncio.sleep(PULSE_SECONDS)
+            metrics.LOOP_LAG_SECONDS.set(max(0.0, time.monotonic() - due))
+            self._guard.tick()
+            self._vitals.tick()
+            self._measure()
+            if not self._app.rebalancing:
+                await self._ticker.send_due()
+
+    def _measure(self) -> None:
+        """Lag by partition; an agent made progress when its commits moved or nothing waits."""
+        consumer = self._app.consumer
+        waiting: dict[str, int] = {}
+        committed: dict[str, int] = {}
+        for tp in consumer.assignment():
+            end = consumer.highwater(tp)
+            done = consumer._committed_offset[tp]
+            if end is None or done is None:
+                continue
+            lag = max(0, end - done)
+            metrics.CONSUMER_LAG_POSTS.labels(tp.topic, str(tp.partition)).set(lag)
+            if tp.topic not in self._app.paused_topics:
+                waiting[tp.topic] = waiting.get(tp.topic, 0) + lag
+                committed[tp.topic] = committed.get(tp.topic, 0) + done
+        for topic, lag in waiting.items():
+            if lag == 0 or committed[topic] != self._committed.get(topic):
+                self._vitals.progress(topic)
+        self._committed = committed
+        self._vitals.waiting_records = waiting

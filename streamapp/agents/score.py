@@ -1,0 +1,190 @@
+"""Posts in, verdicts and activities out, dead letters aside: one message's way, told by `_publish` and `_score`.
+
+Two loops share a short queue: one computes batches, one publishes them in order. A record is acknowledged after every
+message that it caused is, and offsets of one partition are acknowledged in order (design 6.2).
+"""
+
+import asyncio
+import time
+from collections import Counter as Tally
+from typing import Any
+
+from msgspec import Struct
+
+from streamapp import metrics
+from streamapp.agents.dead_letters import dead_letter
+from streamapp.agents.inbox import Inbox
+from streamapp.agents.inputs import Inputs
+from streamapp.agents.outbox import Outbox, Outgoing
+from streamapp.agents.ticker import Ticker
+from streamapp.contracts.codec import encode
+from streamapp.contracts.messages import Channel, Post, ScoredPost
+from streamapp.contracts.raw_record import RawRecord
+from streamapp.core.activity import batches_of
+from streamapp.core.companies import SymbolTable, find_companies
+from streamapp.core.intake import Rejected
+from streamapp.core.verdict import ScoredText, give_verdict
+from streamapp.inference.text_reader import TextReader, UnreadableText
+
+AGENT = "score"
+
+
+class OutputTopics(Struct, frozen=True):
+    """Full names of the topics that score writes."""
+
+    scored_posts: str
+    subject_activity: str
+    dead_letters: str
+
+
+class ScoredBatch(Struct, frozen=True):
+    """What one batch of records became: a scored post or a rejection for each record, in order."""
+
+    records: tuple[RawRecord, ...]
+    results: tuple[ScoredPost | Rejected, ...]
+
+
+class Scorer:
+    """The decisions of one batch: records to scored posts and rejections. No broker."""
+
+    def __init__(self, inputs: Inputs, reader: TextReader, symbols: SymbolTable) -> None:
+        self.inputs = inputs
+        self._reader = reader
+        self._symbols = symbols
+
+    async def score(self, records: tuple[RawRecord, ...]) -> ScoredBatch:
+        """One result a record, in order. Raises only what stops the process."""
+        with metrics.STAGE_SECONDS.labels("intake").time():
+            taken = [self.inputs.take_in(record) for record in records]
+        texts = [post.text for post in taken if isinstance(post, Post)]
+        with metrics.STAGE_SECONDS.labels("inference").time():
+            readings = iter(await self._reader.read(texts))
+        results = tuple(
+            self._judge(record, post, next(readings)) if isinstance(post, Post) else post
+            for record, post in zip(records, taken, strict=True)
+        )
+        return ScoredBatch(records, results)
+
+    def _judge(self, record: RawRecord, post: Post, reading: ScoredText | UnreadableText) -> ScoredPost | Rejected:
+        if isinstance(reading, UnreadableText):
+            return Rejected(reading.reason, reading.detail)
+        companies = find_companies(post.text, post.symbols, self._symbols)
+        return give_verdict(post, reading, companies, record.source_offset)
+
+
+class ScoreLimits(Struct, frozen=True):
+    """How much a score agent holds at once."""
+
+    max_posts: int
+    max_batches_in_flight: int
+
+
+class ScoreAgent:
+    """The Faust agent. Bounded: at most `max_batches_in_flight` + 1 batches and one inbox of events are un-acked."""
+
+    def __init__(
+        self, scorer: Scorer, outbox: Outbox, ticker: Ticker, topics: OutputTopics, limits: ScoreLimits
+    ) -> None:
+        self._scorer = scorer
+        self._inputs = scorer.inputs
+        self._outbox = outbox
+        self._ticker = ticker
+        self._topics = topics
+        self._limits = limits
+
+    async def consume(self, stream: Any) -> None:
+        """Consume until the stream ends; an error in either loop ends the process without ack."""
+        manual = stream.noack()
+        inbox: Inbox[Any] = Inbox(self._limits.max_posts * 2)
+        stream.add_future(self._run(inbox, manual))
+        async for event in manual.events():
+            await inbox.put(event)
+
+    async def _run(self, inbox: Inbox[Any], manual: Any) -> None:
+        batches: asyncio.Queue[tuple[list[Any], asyncio.Task[ScoredBatch]]] = asyncio.Queue(
+            self._limits.max_batches_in_flight
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._compute(inbox, batches, group))
+            group.create_task(self._publish_in_order(batches, manual))
+
+    async def _compute(self, inbox: Inbox[Any], batches: asyncio.Queue[Any], group: asyncio.TaskGroup) -> None:
+        while True:
+            events = await inbox.take(self._limits.max_posts)
+            records = tuple(self._inputs.record_of(event.message) for event in events)
+            await batches.put((events, group.create_task(self._scorer.score(records))))
+
+    async def _publish_in_order(self, batches: asyncio.Queue[Any], manual: Any) -> None:
+        while True:
+            events, scoring = await batches.get()
+            batch = await scoring
+            await self._publish(batch)
+            for event in events:
+                await manual.ack(event)
+
+    async def _publish(self, batch: ScoredBatch) -> None:
+        with metrics.STAGE_SECONDS.labels("publish").time():
+            await self._outbox.deliver(self._messages(batch))
+            # Ticks stand behind the activities that they cover and before the ack: a crash in between repeats
+            # them, while the other order could leave watch without the frontier of the last acknowledged posts.
+            self._ticker.acknowledge(batch.records, batch.results)
+            await self._ticker.send_due()
+        count_batch(batch)
+
+    def _messages(self, batch: ScoredBatch) -> list[Outgoing]:
+        messages = []
+        scored = []
+        for record, result in zip(batch.records, batch.results, strict=True):
+            if isinstance(result, ScoredPost):
+                scored.append(result)
+                messages.append(
+                    Outgoing(
+                        topic=self._topics.scored_posts,
+                        key=result.post.id.encode(),
+                        value=encode(result),
+                        headers=record.headers,
+                    )
+                )
+            else:
+                channel = self._inputs.channel_of(record)
+                messages.append(dead_letter(self._topics.dead_letters, record, channel, result))
+        messages.extend(
+            Outgoing(topic=self._topics.subject_activity, key=activity.subject.encode(), value=encode(activity))
+            for activity in batches_of(scored)
+        )
+        return messages
+
+
+def count_batch(batch: ScoredBatch) -> None:
+    """Add one published batch to the metrics."""
+    now_seconds = time.time()
+    metrics.BATCH_POSTS.labels(AGENT).observe(len(batch.records))
+    scored: Tally[Channel] = Tally()
+    duplicate: Tally[Channel] = Tally()
+    verdicts: Tally[tuple[str, str, str]] = Tally()
+    dead: Tally[tuple[str, str]] = Tally()
+    for record, result in zip(batch.records, batch.results, strict=True):
+        if isinstance(result, ScoredPost):
+            channel = result.post.channel
+            scored[channel] += 1
+            duplicate[channel] += result.duplicate_text
+            topic, sentiment = result.verdict.topic, result.verdict.sentiment
+            verdicts[channel, topic.label if topic else "", sentiment.label if sentiment else ""] += 1
+            age_seconds = max(0.0, now_seconds - record.timestamp_ms / 1000)
+            metrics.PUBLISH_TO_VERDICT_SECONDS.labels(channel).observe(age_seconds)
+            if "other_language" in result.post.flags:
+                metrics.OTHER_LANGUAGE.labels(channel).inc()
+        else:
+            dead[record.topic, result.reason] += 1
+    _count(scored, duplicate, verdicts, dead)
+
+
+def _count(scored: Any, duplicate: Any, verdicts: Any, dead: Any) -> None:
+    for channel, posts in scored.items():
+        metrics.POSTS_IN.labels(channel).inc(posts)
+        metrics.POSTS_SCORED.labels(channel).inc(posts)
+        metrics.POSTS_DUPLICATE.labels(channel).inc(duplicate[channel])
+    for labels, posts in verdicts.items():
+        metrics.VERDICTS.labels(*labels).inc(posts)
+    for (topic, reason), posts in dead.items():
+        metrics.DEAD_LETTERS.labels(topic, reason).inc(posts)

@@ -1,0 +1,130 @@
+"""Activities in, trends and alerts out, by closed event minutes; all decisions are `PartitionWatch`'s.
+
+Once a second, what it brought is made durable in this order, each step awaited: alerts and trends, then state, then
+ack (design 6.6). A crash in between repeats an alert with the same id and revision and never loses one.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from streamapp import metrics
+from streamapp.agents.dead_letters import dead_letter
+from streamapp.agents.inbox import Inbox
+from streamapp.agents.outbox import Outbox, Outgoing
+from streamapp.agents.trend_store import TrendStore
+from streamapp.contracts.codec import decode, encode
+from streamapp.contracts.messages import Alert, SubjectActivity, TrendMinute
+from streamapp.contracts.raw_record import RawRecord
+from streamapp.core.intake import Rejected
+
+AGENT = "watch"
+BACKFILL_HEADER = "backfill"
+
+
+class WatchTopics(Struct, frozen=True):
+    """Full names of the topics that watch reads and writes."""
+
+    subject_activity: str
+    subject_trends: str
+    alerts: str
+    dead_letters: str
+
+
+class WatchTimes(Struct, frozen=True):
+    """How often state is written, how much at most at once, and when an alert is too old to page anyone."""
+
+    write_seconds: float
+    max_events: int
+    backfill_after_seconds: float
+
+
+class WatchAgent:
+    """The Faust agent. What one write covers is what came since the last one, at most `max_events`."""
+
+    def __init__(self, store: TrendStore, outbox: Outbox, topics: WatchTopics, times: WatchTimes) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._topics = topics
+        self._times = times
+        self._uuid = ""
+
+    async def consume(self, stream: Any) -> None:
+        """Consume until the stream ends; an error ends the process without ack."""
+        manual = stream.noack()
+        inbox: Inbox[Any] = Inbox(self._times.max_events)
+        stream.add_future(self._run(inbox, manual))
+        async for event in manual.events():
+            await inbox.put(event)
+
+    async def _run(self, inbox: Inbox[Any], manual: Any) -> None:
+        loop = asyncio.get_running_loop()
+        written_at = loop.time()
+        while True:
+            events = await inbox.take(self._times.max_events)
+            wait_seconds = written_at + self._times.write_seconds - loop.time()
+            if wait_seconds > 0 and len(events) < self._times.max_events:
+                await asyncio.sleep(wait_seconds)
+                events += inbox.take_waiting(self._times.max_events - len(events))
+            written_at = loop.time()
+            await self._watch(events)
+            for event in events:
+                await manual.ack(event)
+
+    async def _watch(self, events: Sequence[Any]) -> None:
+        metrics.BATCH_POSTS.labels(AGENT).observe(len(events))
+        outgoing: list[Outgoing] = []
+        touched: set[int] = set()
+        with metrics.STAGE_SECONDS.labels("watch").time():
+            for event in events:
+                outgoing.extend(self._apply(event.message))
+                touched.add(event.message.partition)
+        with metrics.STAGE_SECONDS.labels("watch_write").time():
+            await self._outbox.deliver(outgoing)
+            for partition in sorted(touched):
+                await self._store.write(partition)
+        self._report()
+
+    def _apply(self, message: Any) -> list[Outgoing]:
+        try:
+            activity: SubjectActivity = decode(message.value, SubjectActivity)
+            results = self._store[message.partition].apply(message.offset, activity)
+        except ValueError as error:
+            # Not ours, or of a newer release: kept aside whole, and nothing of it was applied.
+            return [self._bad_activity(message, str(error))]
+        return [self._outgoing(result) for result in results]
+
+    def _outgoing(self, result: TrendMinute | Alert) -> Outgoing:
+        key = result.subject.encode()
+        if isinstance(result, TrendMinute):
+            return Outgoing(topic=self._topics.subject_trends, key=key, value=encode(result))
+        metrics.ALERTS.labels(result.state).inc()
+        behind_seconds = time.time() - result.window_end_ms / 1000
+        late = behind_seconds > self._times.backfill_after_seconds
+        headers = ((BACKFILL_HEADER, b"1"),) if late else ()
+        return Outgoing(topic=self._topics.alerts, key=key, value=encode(result), headers=headers)
+
+    def _bad_activity(self, message: Any, detail: str) -> Outgoing:
+        record = RawRecord(
+            topic=message.topic,
+            topic_uuid="",
+            partition=message.partition,
+            offset=message.offset,
+            timestamp_ms=round(message.timestamp * 1000),
+            key=message.key,
+            value=message.value,
+            headers=tuple(message.headers or ()),
+        )
+        metrics.DEAD_LETTERS.labels(message.topic, "bad_activity").inc()
+        return dead_letter(self._topics.dead_letters, record, None, Rejected("bad_activity", detail))
+
+    def _report(self) -> None:
+        watches = self._store.partitions
+        metrics.SUBJECTS.set(sum(watch.subjects for watch in watches.values()))
+        metrics.OPEN_ALERTS.set(sum(len(watch.open_alerts) for watch in watches.values()))
+        for partition, watch in watches.items():
+            if watch.watermark_ms is not None:
+                metrics.WATERMARK_SECONDS.labels(str(partition)).set(watch.watermark_ms / 1000)

@@ -1,0 +1,260 @@
+"""Composition root: settings in, a worker out. The only file that sees every part; nothing happens at import."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import faust
+import mode
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from streamapp import metrics
+from streamapp.agents.assignment import Assignment, AssignmentPlan
+from streamapp.agents.guard import Guard
+from streamapp.agents.inputs import Inputs
+from streamapp.agents.kafka_transport import StreamApp
+from streamapp.agents.outbox import Outbox
+from streamapp.agents.pulse import Pulse
+from streamapp.agents.score import AGENT as SCORE
+from streamapp.agents.score import OutputTopics, ScoreAgent, ScoreLimits, Scorer
+from streamapp.agents.ticker import Ticker
+from streamapp.agents.trend_store import TrendStore
+from streamapp.agents.watch import AGENT as WATCH
+from streamapp.agents.watch import WatchAgent, WatchTimes, WatchTopics
+from streamapp.cluster.access import aiokafka_options, faust_broker
+from streamapp.cluster.identity import adopt_or_refuse
+from streamapp.contracts import topics
+from streamapp.contracts.bundle import read_bundle
+from streamapp.core.event_time import EventTimeRules
+from streamapp.core.frontier import FrontierTracker
+from streamapp.core.intake import InputFields, InputRules
+from streamapp.core.surge import SurgeRules
+from streamapp.core.trend_state import WatchRules
+from streamapp.health import HealthServer, Vitals
+from streamapp.inference.language import LanguageDetector
+from streamapp.inference.micro_batcher import MicroBatcher
+from streamapp.inference.model_slot import ModelSlot
+from streamapp.inference.onnx_model import OnnxModel
+from streamapp.inference.text_reader import TextReader
+from streamapp.settings import InputSettings, Settings
+from streamapp.symbols import load_symbol_table
+
+log = logging.getLogger(__name__)
+
+STARTER_MODEL = Path(__file__).parent / "starter_model"
+# Longer than a broker takes to restart or to elect a leader, shorter than anyone's patience: after it the process
+# stops without ack and its supervisor decides.
+DELIVERY_TIMEOUT_SECONDS = 120.0
+WRITE_STATE_SECONDS = 1.0
+WATCH_MAX_EVENTS = 20_000
+
+
+class Worker:
+    """A built worker: its Faust app, what it serves, and its health page."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.names = {topic.name: settings.topics.prefix + topic.name for topic in topics.TOPICS}
+        self.guard = Guard(settings.worker.session_timeout_seconds / 2, settings.worker.shutdown_timeout_seconds)
+        self.vitals = Vitals(settings.worker.stall_timeout_seconds)
+        self.app = build_faust_app(settings)
+        self.model = self._load_model()
+        self.health = HealthServer((settings.http.host, settings.http.port), self.vitals, metrics.REGISTRY)
+        self._wire()
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT (exit 0) or until something fails (exit not 0)."""
+        self.health.start()
+        log.info("health and metrics on http://%s:%d", self.settings.http.host, self.health.port)
+        GuardedWorker(self.app, self.guard).execute_from_commandline()
+
+    def _load_model(self) -> MicroBatcher:
+        settings = self.settings
+        folder = Path(settings.model.bundle) if settings.model.bundle else STARTER_MODEL
+        model = OnnxModel.load(read_bundle(folder), settings.model)
+        model.warm_up()
+        log.info("model %s serves on %s (%s)", model.version, model.provider, model.provider_reason)
+        facts = {"version": model.version, "provider": model.provider, "provider_reason": model.provider_reason}
+        metrics.MODEL.info(facts)
+        metrics.CPU_FALLBACK.set(settings.model.provider == "cuda" and model.provider == "CPUExecutionProvider")
+        self.vitals.details["model"] = facts
+        return MicroBatcher(model, settings.batching)
+
+    def _wire(self) -> None:
+        settings, names, app = self.settings, self.names, self.app
+        outbox = Outbox(self._producer, DELIVERY_TIMEOUT_SECONDS, self.guard.check)
+        inputs = self._inputs()
+        ticker = Ticker(
+            FrontierTracker(worker_name(settings), int(settings.event_time.caught_up_age_seconds * 1000)),
+            inputs,
+            outbox,
+            (names["subject-activity"], settings.topics.partitions),
+            self._end_offsets,
+        )
+        options = aiokafka_options(settings.broker)
+        store = TrendStore(names["subject-state"], watch_rules(settings), outbox, options)
+        plan = AssignmentPlan(
+            names["subject-activity"],
+            {source.topic: source.start_at for source in settings.inputs},
+            options,
+            settings.worker.session_timeout_seconds * 2,
+        )
+        assignment = Assignment(app, store, ticker, self.vitals, plan)
+        pulse = Pulse(app, ticker, self.guard, self.vitals)
+
+        async def prepare(*_: Any, **__: Any) -> None:
+            await assignment.prepare()
+
+        app.on_rebalance_complete.connect(prepare, weak=False)
+        app.task(pulse.run)
+        self._register(SCORE, inputs.topics, self._score_agent(inputs, outbox, ticker).consume)
+        self._register(WATCH, [names["subject-activity"]], self._watch_agent(store, outbox).consume)
+
+    def _score_agent(self, inputs: Inputs, outbox: Outbox, ticker: Ticker) -> ScoreAgent:
+        settings = self.settings
+        languages = self.model.model.manifest.languages
+        language = LanguageDetector(
+            languages, settings.intake.language_probability, settings.intake.language_min_letters
+        )
+        reader = TextReader(ModelSlot(self.model), language, settings.batching.duplicate_cache_posts)
+        symbols = load_symbol_table(Path(settings.intake.symbols_file) if settings.intake.symbols_file else None)
+        return ScoreAgent(
+            Scorer(inputs, reader, symbols),
+            outbox,
+            ticker,
+            OutputTopics(self.names["scored-posts"], self.names["subject-activity"], self.names["dead-letters"]),
+            ScoreLimits(settings.batching.max_posts, settings.batching.max_batches_in_flight),
+        )
+
+    def _watch_agent(self, store: TrendStore, outbox: Outbox) -> WatchAgent:
+        names = self.names
+        return WatchAgent(
+            store,
+            outbox,
+            WatchTopics(
+                names["subject-activity"], names["subject-trends"], names["alerts"], names["dead-letters"]
+            ),
+            WatchTimes(WRITE_STATE_SECONDS, WATCH_MAX_EVENTS, self.settings.event_time.backfill_after_seconds),
+        )
+
+    def _inputs(self) -> Inputs:
+        settings, redriven = self.settings, self.names["redriven"]
+        sources = [source.topic for source in settings.inputs]
+        uuids = adopt_or_refuse(settings, [*sources, redriven])
+        return Inputs({source.topic: input_rules(source, settings) for source in settings.inputs}, redriven, uuids)
+
+    def _register(self, name: str, topic_names: Any, consume: Any) -> None:
+        topic = self.app.topic(
+            *topic_names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+        )
+        # An agent that raises must stop the process: Faust's default would acknowledge and carry on.
+        self.app.agent(topic, name=name, supervisor_strategy=mode.CrashingSupervisor)(consume)
+
+    def _producer(self) -> AIOKafkaProducer:
+        return self.app.producer._producer
+
+    def _end_offsets(self) -> Mapping[tuple[str, int], int]:
+        consumer = self.app.consumer
+        ends = {}
+        for tp in consumer.assignment():
+            end = consumer.highwater(tp)
+            if end is not None:
+                ends[tp.topic, tp.partition] = int(end)
+        return ends
+
+
+class GuardedWorker(faust.Worker):
+    """Faust's process runner, with a budget for its shutdown."""
+
+    def __init__(self, app: StreamApp, guard: Guard) -> None:
+        self._guard = guard
+        super().__init__(app, loglevel="info", redirect_stdouts=False, override_logging=False)
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        self._guard.shutdown_began()
+        super()._schedule_shutdown(signal)
+
+    def on_worker_shutdown(self) -> None:
+        """Also the way down after a crash."""
+        self._guard.shutdown_began()
+        super().on_worker_shutdown()
+
+
+def build_faust_app(settings: Settings) -> StreamApp:
+    """The Faust app with every delivery-relevant setting stated (design 6.8); nothing is connected yet."""
+    worker = settings.worker
+    broker, credentials = faust_broker(settings.broker)
+    return StreamApp(
+        settings.worker.group,
+        fast_consumer=worker.fast_consumer,
+        broker=broker,
+        broker_credentials=credentials,
+        broker_session_timeout=worker.session_timeout_seconds,
+        broker_heartbeat_interval=worker.heartbeat_seconds,
+        broker_request_timeout=max(40.0, worker.session_timeout_seconds + 10),
+        broker_rebalance_timeout=60.0,
+        broker_max_poll_interval=300.0,
+        broker_commit_interval=worker.commit_interval_seconds,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=worker.instance_id,
+        consumer_max_fetch_size=4 * 1024 * 1024,
+        producer_linger=0.005,
+        producer_max_batch_size=262_144,
+        producer_request_timeout=30.0,
+        producer_max_request_size=settings.intake.max_record_bytes + 65_536,
+        stream_buffer_maxsize=worker.buffer_messages,
+        stream_wait_empty=True,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        web_enabled=False,
+        store="memory://",
+        value_serializer="raw",
+        key_serializer="raw",
+    )
+
+
+def input_rules(source: InputSettings, settings: Settings) -> InputRules:
+    """The rules of one input topic as intake wants them."""
+    fields = source.fields
+    return InputRules(
+        channel=source.channel,
+        fields=InputFields(
+            id=fields.id,
+            text=fields.text,
+            time=fields.time,
+            time_format=fields.time_format,
+            source=fields.source,
+            symbols=fields.symbols,
+        ),
+        max_record_bytes=settings.intake.max_record_bytes,
+        max_text_chars=settings.intake.max_text_chars,
+        future_tolerance_ms=int(settings.event_time.future_tolerance_seconds * 1000),
+    )
+
+
+def watch_rules(settings: Settings) -> WatchRules:
+    """The rules of trends and surges as watch wants them."""
+    event_time = settings.event_time
+    return WatchRules(
+        event_time=EventTimeRules(
+            lateness_ms=int(event_time.lateness_seconds * 1000),
+            allowance_ms=int(event_time.watermark_allowance_seconds * 1000),
+        ),
+        surge=SurgeRules(**msgspec.structs.asdict(settings.surge)),
+    )
+
+
+def worker_name(settings: Settings) -> str:
+    """The stable name of this worker in ticks and events."""
+    return settings.worker.instance_id or f"{socket.gethostname()}-{id(settings):x}"
+
+
+def run_worker(settings: Settings) -> None:
+    """Build and serve."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    Worker(settings).run()

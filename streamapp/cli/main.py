@@ -1,0 +1,27 @@
+"""The `streamapp` command: mounts one file a command."""
+
+import typer
+
+from streamapp.cli import broker, topics
+from streamapp.cli.worker import worker
+from streamapp.release import RELEASE
+
+app = typer.Typer(
+    help="Watch financial opinion on Kafka: score posts, follow subjects, warn when negative news surges.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(worker)
+app.add_typer(broker.app, name="broker")
+app.add_typer(topics.app, name="topics")
+
+
+@app.command()
+def version() -> None:
+    """The release of this installation."""
+    typer.echo(RELEASE)
+
+
+def main() -> None:
+    """Entry point of the `streamapp` script."""
+    app()

@@ -1,0 +1,240 @@
+"""`streamapp redrive list|show|send`: dead letters seen, chosen and sent again to our own topic `redriven`.
+
+Never into the user's topics, which others read. Run one `send` at a time: the ledger (`redriven` itself) is
+read to its end first, and two at once cannot see each other's sends.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, cast, get_args
+
+import typer
+from rich.table import Table
+
+from streamapp.cli.kafka_access import open_producer, read_topic_to_end
+from streamapp.cli.options import (
+    EXIT_USAGE,
+    BrokerOption,
+    ConfigFile,
+    JsonFile,
+    broker_errors,
+    parse_moment,
+    printable,
+    settings_from,
+    speaker,
+    stop,
+    write_json,
+)
+from streamapp.contracts.dead_letter import redriven_headers
+from streamapp.contracts.messages import DeadLetterReason
+from streamapp.contracts.topics import DEAD_LETTERS, REDRIVEN
+from streamapp.core.redrive import (
+    DeadLetter,
+    DeadLetterFilter,
+    Redrive,
+    matches,
+    plan_redrive,
+    read_dead_letter,
+    read_ledger,
+)
+from streamapp.settings import Settings
+
+EXIT_REFUSED: Final = 1
+EXIT_NOTHING: Final = 4
+ACK_TIMEOUT_SECONDS: Final = 120
+SENDS_IN_FLIGHT: Final = 500
+
+app = typer.Typer(help="Dead letters: list them, look at one, send them again.", no_args_is_help=True)
+
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[PARTITION:OFFSET]...", help="As `list` names them.")
+]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only this reason; may be repeated.")]
+Topics = Annotated[
+    list[str] | None, typer.Option("--topic", help="Only from this input topic; may be repeated.")
+]
+Keys = Annotated[list[str] | None, typer.Option("--key", help="Only with this key (UTF-8); may be repeated.")]
+Since = Annotated[
+    str | None, typer.Option(help="Failed at or after: a time, or a duration back from now (2h).")
+]
+Until = Annotated[str | None, typer.Option(help="Failed before: a time, or a duration back from now.")]
+
+
+@app.command("list")
+def list_letters(
+    names: Names = None,
+    reason: Reasons = None,
+    topic: Topics = None,
+    key: Keys = None,
+    since: Since = None,
+    until: Until = None,
+    config: ConfigFile = None,
+    broker: BrokerOption = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Dead letters, oldest first, and whether each could be sent again."""
+    wanted = _filter(names, reason, topic, key, since, until)
+    settings = settings_from(config, broker)
+    with broker_errors(settings):
+        plan = _plan(settings, wanted)
+    table = Table("dead letter", "failed at", "reason", "from", "detail", "send")
+    for step in plan:
+        about = step.letter.about
+        origin = f"{about.first.topic}/{about.first.partition}:{about.first.offset}"
+        failed_at = _shown_time(about.failed_at_ms)
+        table.add_row(
+            step.letter.name, failed_at, about.reason, origin, printable(about.detail), step.refused or "yes"
+        )
+    out = speaker(json_file)
+    out.print(table)
+    out.print(
+        f"{len(plan)} dead letters, {sum(step.refused is None for step in plan)} of them can be sent again"
+    )
+    write_json([_facts(step) for step in plan], json_file)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="As `list` names it.")],
+    config: ConfigFile = None,
+    broker: BrokerOption = None,
+    json_file: JsonFile = None,
+) -> None:
+    """One dead letter whole: headers, key and value. Exit code 4: there is none of that name."""
+    settings = settings_from(config, broker)
+    with broker_errors(settings):
+        plan = _plan(settings, DeadLetterFilter(names=frozenset([name])))
+    if not plan:
+        raise stop(f"no dead letter {name}", EXIT_NOTHING)
+    out, record = speaker(json_file), plan[0].letter.record
+    for header, value in record.headers:
+        out.print(f"{printable(header)}: {printable(value.decode('utf-8', 'replace'))}")
+    out.print(f"key: {_shown_bytes(record.key)}")
+    out.print(f"value: {_shown_bytes(record.value)}")
+    write_json({**_facts(plan[0]), **_content(plan[0].letter)}, json_file)
+
+
+@app.command()
+def send(
+    names: Names = None,
+    reason: Reasons = None,
+    topic: Topics = None,
+    key: Keys = None,
+    since: Since = None,
+    until: Until = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every dead letter, where nothing is chosen.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
+    config: ConfigFile = None,
+    broker: BrokerOption = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Send the chosen dead letters again, each origin once.
+
+    Exit code 0: all chosen were sent; 1: some were refused; 2: wrong use; 3: the broker failed, what was
+    acknowledged until then is in the ledger, so the same command may be repeated; 4: nothing was chosen.
+    """
+    wanted = _filter(names, reason, topic, key, since, until)
+    if wanted.takes_everything and not everything:
+        raise stop(
+            "say which dead letters: names, --reason, --topic, --key, --since, --until, or --all", EXIT_USAGE
+        )
+    settings = settings_from(config, broker)
+    with broker_errors(settings):
+        plan = _plan(settings, wanted)
+        to_send = [step.letter for step in plan if step.refused is None]
+        if not dry_run:
+            _send(settings, to_send)
+    _report(plan, dry_run, json_file)
+
+
+def _report(plan: Sequence[Redrive], dry_run: bool, json_file: str | None) -> None:
+    out = speaker(json_file)
+    refused = [step for step in plan if step.refused is not None]
+    for step in refused:
+        out.print(f"refused {step.letter.name}: {step.refused}")
+    sent = len(plan) - len(refused)
+    out.print(f"{'would send' if dry_run else 'sent'} {sent}, refused {len(refused)}")
+    write_json({"dry_run": dry_run, "sent": sent, "letters": [_facts(step) for step in plan]}, json_file)
+    if not plan:
+        raise typer.Exit(EXIT_NOTHING)
+    if refused:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _filter(
+    names: list[str] | None,
+    reasons: list[str] | None,
+    topics: list[str] | None,
+    keys: list[str] | None,
+    since: str | None,
+    until: str | None,
+) -> DeadLetterFilter:
+    now_ms = time.time_ns() // 1_000_000
+    for reason in reasons or []:
+        if reason not in get_args(DeadLetterReason):
+            raise stop(
+                f"unknown reason {reason}; there are: {', '.join(get_args(DeadLetterReason))}", EXIT_USAGE
+            )
+    return DeadLetterFilter(
+        names=frozenset(names or []),
+        reasons=frozenset(cast(list[DeadLetterReason], reasons or [])),
+        topics=frozenset(topics or []),
+        keys=frozenset(key.encode() for key in keys or []),
+        since_ms=parse_moment(since, now_ms) if since else None,
+        until_ms=parse_moment(until, now_ms) if until else None,
+    )
+
+
+def _plan(settings: Settings, wanted: DeadLetterFilter) -> list[Redrive]:
+    prefix = settings.topics.prefix
+    letters = []
+    for record in read_topic_to_end(settings.broker, prefix + DEAD_LETTERS.name):
+        letter = read_dead_letter(record)
+        if isinstance(letter, str):
+            speaker("-").print(f"ignored record {record.partition}:{record.offset} of dead-letters: {letter}")
+        elif matches(letter, wanted):
+            letters.append(letter)
+    letters.sort(
+        key=lambda letter: (letter.about.failed_at_ms, letter.record.partition, letter.record.offset)
+    )
+    return plan_redrive(letters, read_ledger(read_topic_to_end(settings.broker, prefix + REDRIVEN.name)))
+
+
+def _send(settings: Settings, letters: Sequence[DeadLetter]) -> None:
+    if not letters:
+        return
+    topic = settings.topics.prefix + REDRIVEN.name
+    now_ms = time.time_ns() // 1_000_000
+    producer = open_producer(settings.broker)
+    try:
+        for start in range(0, len(letters), SENDS_IN_FLIGHT):
+            sends = []
+            for letter in letters[start : start + SENDS_IN_FLIGHT]:
+                record = letter.record
+                headers = redriven_headers(record.headers, now_ms)
+                sends.append(producer.send(topic, key=record.key, value=record.value, headers=headers))
+            for acknowledged in sends:
+                acknowledged.get(timeout=ACK_TIMEOUT_SECONDS)
+    finally:
+        producer.close(timeout=ACK_TIMEOUT_SECONDS)
+
+
+def _facts(step: Redrive) -> dict[str, Any]:
+    return {"name": step.letter.name, "refused": step.refused, "about": step.letter.about}
+
+
+def _content(letter: DeadLetter) -> dict[str, Any]:
+    """Key, value and headers; text where it is UTF-8, base64 (as msgspec writes bytes) beside it always."""
+    record = letter.record
+    text = None if record.value is None else record.value.decode("utf-8", "replace")
+    return {"key": record.key, "value": record.value, "value_text": text, "headers": record.headers}
+
+
+def _shown_bytes(raw: bytes | None) -> str:
+    return "(null)" if raw is None else printable(raw.decode("utf-8", "replace"))
+
+
+def _shown_time(moment_ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(moment_ms / 1000))

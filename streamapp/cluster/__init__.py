@@ -1,0 +1,1 @@
+"""How we reach Kafka outside Faust: clients from settings, topics, service state."""

@@ -1,0 +1,2 @@
+from streamapp.cli.kafka_access import *  # noqa
+from streamapp.cli.kafka_access import kafka_uuid, raw_record

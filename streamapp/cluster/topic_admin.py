@@ -1,0 +1,1 @@
+from streamapp.cli.topic_admin import *  # noqa

@@ -1,0 +1,111 @@
+"""Score's side of event time: what was acknowledged, per source partition, and when watch must be told.
+
+Must not know how ticks are sent. `now_ms` is the wall clock, handed in; it decides only how often a flip of
+`caught_up` is told and whether the newest record is young, never where a frontier is.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from streamapp.contracts.messages import SourceFrontier, SourceOffset, Tick
+from streamapp.core.event_time import minute_of
+
+FLIP_INTERVAL_MS = 1_000
+
+SourcePartition = tuple[str, int]
+
+
+class _Source(Struct):
+    offset: int
+    frontier_ms: int | None = None
+    newest_record_ms: int | None = None
+    told_minute: int | None = None
+    told_caught_up: bool | None = None
+
+
+class FrontierTracker:
+    """The frontiers of one worker's source partitions.
+
+    A frontier is the greatest min(event time, record timestamp) acknowledged since assignment; watch keeps what was
+    told before. A partition is caught up when it was acknowledged up to the end offset last seen, or when its newest
+    acknowledged record is younger than `caught_up_age_ms`. Without an end offset it is not.
+    """
+
+    def __init__(self, worker: str, caught_up_age_ms: int) -> None:
+        self._worker = worker
+        self._caught_up_age_ms = caught_up_age_ms
+        self._sources: dict[SourcePartition, _Source] = {}
+        self._told_at_ms: int | None = None
+        self._assigned = False
+
+    def assign(self, next_offsets: Mapping[SourcePartition, int]) -> None:
+        """From here on the worker has these source partitions, and no others, from these offsets on."""
+        self._sources = {source: _Source(offset=offset - 1) for source, offset in next_offsets.items()}
+        self._assigned = True
+
+    def acknowledge(self, source_offset: SourceOffset, frontier_ms: int | None, record_ms: int) -> None:
+        """Every message that this record caused is in Kafka. `frontier_ms` None: it was no post.
+
+        A record of a partition that is not assigned (any more) is ignored.
+        """
+        source = self._sources.get((source_offset.topic_uuid, source_offset.partition))
+        if source is None:
+            return
+        source.offset = max(source.offset, source_offset.offset)
+        source.newest_record_ms = max(source.newest_record_ms or record_ms, record_ms)
+        if frontier_ms is not None:
+            source.frontier_ms = max(source.frontier_ms or frontier_ms, frontier_ms)
+
+    def drop(self, sources: set[SourcePartition]) -> None:
+        """These partitions are paused: they hold no watermark back."""
+        for source in sources:
+            self._sources.pop(source, None)
+
+    def tick(self, now_ms: int, end_offsets: Mapping[SourcePartition, int]) -> Tick | None:
+        """The tick that is due, else None.
+
+        Due: after an assignment, when a frontier enters another event minute, and when `caught_up` flips, the
+        last at most once a second. It tells of every source, so that one message brings a reader up to date.
+        """
+        caught_up = {key: self._is_caught_up(key, now_ms, end_offsets) for key in self._sources}
+        if not self._sources or not self._is_due(now_ms, caught_up):
+            return None
+        for key, source in self._sources.items():
+            source.told_caught_up = caught_up[key]
+            source.told_minute = _minute(source)
+        self._told_at_ms = now_ms
+        self._assigned = False
+        sources = tuple(
+            SourceFrontier(
+                topic_uuid=key[0],
+                partition=key[1],
+                offset=source.offset,
+                frontier_ms=source.frontier_ms,
+                caught_up=caught_up[key],
+            )
+            for key, source in sorted(self._sources.items())
+        )
+        return Tick(worker=self._worker, sources=sources)
+
+    def _is_due(self, now_ms: int, caught_up: Mapping[SourcePartition, bool]) -> bool:
+        if self._assigned or any(_minute(source) != source.told_minute for source in self._sources.values()):
+            return True
+        may_flip = self._told_at_ms is None or now_ms - self._told_at_ms >= FLIP_INTERVAL_MS
+        return may_flip and any(
+            caught_up[key] != source.told_caught_up for key, source in self._sources.items()
+        )
+
+    def _is_caught_up(
+        self, key: SourcePartition, now_ms: int, end_offsets: Mapping[SourcePartition, int]
+    ) -> bool:
+        source = self._sources[key]
+        end = end_offsets.get(key)
+        if end is not None and source.offset + 1 >= end:
+            return True
+        newest = source.newest_record_ms
+        return newest is not None and now_ms - newest < self._caught_up_age_ms
+
+
+def _minute(source: _Source) -> int | None:
+    return None if source.frontier_ms is None else minute_of(source.frontier_ms)

@@ -1,0 +1,120 @@
+"""The open event minute of one subject: exact post counts, bounded samples of its stories, a few headlines.
+
+Whatever the order in which posts arrive, the same posts leave the same minute behind.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from streamapp.contracts.messages import Activity
+from streamapp.core.story import Evidence, scatter
+
+SAMPLE_SIZE = 64
+MINUTE_HEADLINES = 5
+HASH_RANGE = 1 << 64
+
+# Event time, topic UUID, partition, offset: the one order of posts that no arrival can change.
+OrderKey = tuple[int, str, int, int]
+
+
+def order_key(activity: Activity) -> OrderKey:
+    """Where the activity stands among all others."""
+    source = activity.source_offset
+    return (activity.event_time_ms, source.topic_uuid, source.partition, source.offset)
+
+
+class StorySample:
+    """The distinct fingerprints with the 64 smallest hashes; of each, its first copy and the number of copies.
+
+    A bottom-k sample (Cohen and Kaplan, PODC 2007): what it keeps does not depend on the order of arrival, and
+    beyond 64 it estimates how many there were.
+    """
+
+    __slots__ = ("_greatest_hash", "entries", "overflowed")
+
+    def __init__(self) -> None:
+        self.entries: dict[int, tuple[OrderKey, int]] = {}
+        self.overflowed = False
+        self._greatest_hash = 0
+
+    def add(self, fingerprint: int, key: OrderKey, copies: int = 1) -> None:
+        """Count one post."""
+        entries = self.entries
+        known = entries.get(fingerprint)
+        if known is not None:
+            entries[fingerprint] = (min(known[0], key), known[1] + copies)
+            return
+        spread = scatter(fingerprint)
+        if len(entries) < SAMPLE_SIZE:
+            entries[fingerprint] = (key, copies)
+            self._greatest_hash = max(self._greatest_hash, spread)
+            return
+        self.overflowed = True
+        if spread < self._greatest_hash:
+            del entries[max(entries, key=scatter)]
+            entries[fingerprint] = (key, copies)
+            self._greatest_hash = max(map(scatter, entries))
+
+    def stories_per_entry(self) -> float:
+        """How many distinct fingerprints one entry stands for: 1 unless the sample overflowed."""
+        if not self.overflowed:
+            return 1.0
+        return max(1.0, (SAMPLE_SIZE - 1) / SAMPLE_SIZE * HASH_RANGE / (self._greatest_hash + 1))
+
+
+class Headline(Struct, frozen=True):
+    """A candidate for an alert's evidence."""
+
+    key: OrderKey
+    fingerprint: int
+    evidence: Evidence
+
+
+class OpenMinute:
+    """Posts by sentiment, story samples of the negative and of the other posts, the 5 earliest negative headlines."""
+
+    __slots__ = ("headlines", "negative", "negatives", "neutral", "others", "positive", "versions")
+
+    def __init__(self) -> None:
+        self.negative = self.neutral = self.positive = 0
+        self.negatives = StorySample()
+        self.others = StorySample()
+        self.headlines: list[Headline] = []
+        self.versions: set[str] = set()
+
+    def add(self, activity: Activity, fingerprint: int) -> None:
+        """Count one post."""
+        key = order_key(activity)
+        self.versions.add(activity.model_version)
+        if activity.sentiment == "negative":
+            self.negative += 1
+            self.negatives.add(fingerprint, key)
+            self._offer(activity, fingerprint, key)
+            return
+        self.others.add(fingerprint, key)
+        if activity.sentiment == "neutral":
+            self.neutral += 1
+        else:
+            self.positive += 1
+
+    def _offer(self, activity: Activity, fingerprint: int, key: OrderKey) -> None:
+        headlines = self.headlines
+        if len(headlines) >= MINUTE_HEADLINES and key > headlines[-1].key:
+            return
+        same = next((kept for kept in headlines if kept.fingerprint == fingerprint), None)
+        if same is not None:
+            if same.key <= key:
+                return
+            headlines.remove(same)
+        evidence = Evidence.of(activity.headline, activity.post_id, activity.channel)
+        headlines.append(Headline(key, fingerprint, evidence))
+        headlines.sort(key=lambda kept: kept.key)
+        del headlines[MINUTE_HEADLINES:]
+
+    def in_order(self) -> Iterator[tuple[int, OrderKey, int, bool]]:
+        """(fingerprint, first copy, copies, negative) of every sampled entry, in the order of posts."""
+        entries = [(key, fp, copies, True) for fp, (key, copies) in self.negatives.entries.items()]
+        entries += [(key, fp, copies, False) for fp, (key, copies) in self.others.entries.items()]
+        for key, fingerprint, copies, negative in sorted(entries):
+            yield fingerprint, key, copies, negative

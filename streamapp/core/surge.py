@@ -1,0 +1,184 @@
+"""When negative stories about a subject are more than its own past explains. Pure numbers in, an assessment out.
+
+This is the replaceable seam of the detector: it sees story counts of a window and a decayed baseline, never posts,
+subjects, alerts or clocks.
+"""
+
+from collections.abc import Callable
+from math import exp, lgamma, log
+
+from msgspec import Struct
+
+MINUTES_PER_HOUR = 60
+
+
+class SurgeRules(Struct, frozen=True, kw_only=True):
+    """What each number means.
+
+    - `window_minutes`: observed are the negative stories of that many closed minutes.
+    - `min_negative_stories`: fewer are never a surge.
+    - `false_alarm_probability`: greatest predictive probability of the observed count that opens an alert.
+    - `share_probability`: greatest predictive probability of the observed share of negative stories. It keeps
+      a day that is merely busier from alerting.
+    - `resolve_probability`: a surge is over when the expectation frozen at its opening explains the window
+      with more than that.
+    - `baseline_half_life_hours`: event time after which a story of the past counts half.
+    - `warm_up_minutes`: least past, outside the window, that a judgement needs.
+    - `prior_minutes`, `prior_negative_stories`: Gamma prior of the rate, as if that had been seen before.
+    - `prior_stories`, `prior_negative_share`: Beta prior of the share.
+    - `rate_shape_limit`: news comes in bursts, so however long the past, the rate of an hour is taken to vary by
+      1 / sqrt(limit) around its mean (20: 22 %), beyond what counting noise does.
+    - `share_size_limit`: the same for the share: the past counts for at most that many stories.
+    - `winsor_ratio`: while an alert is open its minutes enter the baseline scaled down to that many expected ones.
+    - `max_alert_minutes`: after that an alert resolves and its level becomes the new normal.
+    """
+
+    window_minutes: int = 60
+    min_negative_stories: int = 6
+    false_alarm_probability: float = 1e-5
+    share_probability: float = 2e-3
+    resolve_probability: float = 0.05
+    baseline_half_life_hours: float = 24.0
+    warm_up_minutes: int = 60
+    prior_minutes: float = 30.0
+    prior_negative_stories: float = 1.0
+    prior_stories: float = 6.0
+    prior_negative_share: float = 1 / 3
+    rate_shape_limit: float = 20.0
+    share_size_limit: float = 200.0
+    winsor_ratio: float = 1.5
+    max_alert_minutes: int = 24 * 60
+
+
+class WindowCounts(Struct, frozen=True):
+    """Stories of the window. A story that began earlier may turn negative in it: `negative` may exceed `stories`."""
+
+    stories: int
+    negative_stories: int
+
+
+class Baseline(Struct, array_like=True):
+    """A subject's past before `until_minute`, decayed by event time: stories and the minutes that were watched."""
+
+    until_minute: int
+    exposure_minutes: float = 0.0
+    stories: float = 0.0
+    negative_stories: float = 0.0
+
+    def advance(self, minute: int, rules: SurgeRules) -> None:
+        """Let the silent minutes up to `minute` (exclusive) pass: they count as watched, without stories."""
+        passed = minute - self.until_minute
+        if passed <= 0:
+            return
+        keep_a_minute = 0.5 ** (1 / (rules.baseline_half_life_hours * MINUTES_PER_HOUR))
+        keep = keep_a_minute**passed
+        self.exposure_minutes = self.exposure_minutes * keep + (1 - keep) / (1 - keep_a_minute)
+        self.stories *= keep
+        self.negative_stories *= keep
+        self.until_minute = minute
+
+    def include(self, minute: int, stories: float, negative_stories: float, rules: SurgeRules) -> None:
+        """Let `minute` leave the window and join the past. Minutes come in order."""
+        self.advance(minute + 1, rules)
+        self.stories += stories
+        self.negative_stories += negative_stories
+
+    def accept_as_normal(self, window: WindowCounts, rules: SurgeRules) -> None:
+        """Raise the past to the level of the window: what lasts a day is not a surge any more."""
+        scale = self.exposure_minutes / rules.window_minutes
+        self.negative_stories = max(self.negative_stories, window.negative_stories * scale)
+        self.stories = max(self.stories, window.stories * scale)
+
+    def expected_per_minute(self, rules: SurgeRules) -> float:
+        """Negative stories a minute that this past leads to expect."""
+        return (rules.prior_negative_stories + self.negative_stories) / (rules.prior_minutes + self.exposure_minutes)
+
+    def expected_share(self, rules: SurgeRules) -> float:
+        """Share of negative among all stories that this past leads to expect."""
+        negative = rules.prior_stories * rules.prior_negative_share + self.negative_stories
+        return negative / (rules.prior_stories + max(self.stories, self.negative_stories))
+
+
+class Assessment(Struct, frozen=True, kw_only=True):
+    """What the past expects of the window and how likely it makes what was observed."""
+
+    expected_negative_stories: float
+    count_shape: float
+    count_probability: float
+    expected_share: float
+    share_probability: float
+    is_surge: bool
+
+
+def assess(window: WindowCounts, baseline: Baseline, rules: SurgeRules) -> Assessment:
+    """Judge a window against the past.
+
+    Two predictive tests must both find it unlikely: the count of negative stories (Gamma-Poisson, hence negative
+    binomial: Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.6) and their share of all stories
+    (beta-binomial: same, section 2.4). The limits in the rules keep both honest about over-dispersion.
+    """
+    expected = baseline.expected_per_minute(rules) * rules.window_minutes
+    shape = min(rules.prior_negative_stories + baseline.negative_stories, rules.rate_shape_limit)
+    share = baseline.expected_share(rules)
+    count_probability = share_probability = 1.0
+    if window.negative_stories >= rules.min_negative_stories:
+        count_probability = negative_binomial_tail(window.negative_stories, expected, shape)
+        if count_probability <= rules.false_alarm_probability:
+            size = min(rules.prior_stories + baseline.stories, rules.share_size_limit)
+            total = max(window.stories, window.negative_stories)
+            share_probability = beta_binomial_tail(window.negative_stories, total, share * size, (1 - share) * size)
+    watched_enough = baseline.exposure_minutes >= rules.warm_up_minutes * 0.98
+    return Assessment(
+        expected_negative_stories=expected,
+        count_shape=shape,
+        count_probability=count_probability,
+        expected_share=share,
+        share_probability=share_probability,
+        is_surge=watched_enough and share_probability <= rules.share_probability,
+    )
+
+
+def negative_binomial_tail(count: int, mean: float, shape: float) -> float:
+    """P(X >= count) of a Poisson count whose rate is Gamma distributed with that mean and shape (both above 0)."""
+    if count <= 0:
+        return 1.0
+    log_q = log(mean / (mean + shape))
+    log_first = lgamma(count + shape) - lgamma(shape) - lgamma(count + 1) + count * log_q
+    log_first += shape * log(shape / (mean + shape))
+    q = exp(log_q)
+    return _upper_sum(exp(log_first), count, None, lambda at: q * (at + shape) / (at + 1))
+
+
+def beta_binomial_tail(successes: int, trials: int, alpha: float, beta: float) -> float:
+    """P(X >= successes) in `trials` draws whose probability is Beta(alpha, beta) distributed (both above 0)."""
+    if successes <= 0:
+        return 1.0
+    failures = trials - successes
+    log_first = lgamma(trials + 1) - lgamma(successes + 1) - lgamma(failures + 1)
+    log_first += _log_beta(successes + alpha, failures + beta) - _log_beta(alpha, beta)
+
+    def ratio(at: int) -> float:
+        return (trials - at) / (at + 1) * (alpha + at) / (beta + trials - at - 1)
+
+    return _upper_sum(exp(log_first), successes, trials, ratio)
+
+
+def _log_beta(alpha: float, beta: float) -> float:
+    return lgamma(alpha) + lgamma(beta) - lgamma(alpha + beta)
+
+
+def _upper_sum(first: float, start: int, last: int | None, ratio: Callable[[int], float]) -> float:
+    """Sum of probabilities from `start` on, each the one before times `ratio`; stops where the rest is nothing.
+
+    Adding the small tail itself keeps its relative precision, which 1 minus the rest would lose.
+    """
+    total = term = first
+    at = start
+    while last is None or at < last:
+        step = ratio(at)
+        term *= step
+        total += term
+        at += 1
+        if step < 1.0 and term <= total * 1e-12:
+            break
+    return min(1.0, total)

@@ -1,0 +1,111 @@
+"""/livez, /readyz and /metrics on a thread of its own, so that a blocked event loop is still reported.
+
+Knows what the parts say of themselves (`Vitals`), nothing of Faust or the model.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+LOOP_TICK_LIMIT_SECONDS = 10.0
+
+
+class Vitals:
+    """What a worker's parts report; written by the event loop, read by the health thread.
+
+    Single assignments of immutable values only, so no lock is needed.
+    """
+
+    def __init__(self, stall_timeout_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stall_timeout_seconds = stall_timeout_seconds
+        self.loop_ticked_at = clock()
+        self.progress_at: dict[str, float] = {}
+        self.waiting_records: dict[str, int] = {}
+        self.not_ready: dict[str, str] = {"worker": "starting"}
+        self.details: dict[str, object] = {}
+
+    def tick(self) -> None:
+        """The event loop is alive."""
+        self.loop_ticked_at = self._clock()
+
+    def progress(self, agent: str) -> None:
+        """`agent` acknowledged something, or has nothing to do."""
+        self.progress_at[agent] = self._clock()
+
+    def block_ready(self, part: str, reason: str) -> None:
+        """`part` is not ready, for a reason in words."""
+        self.not_ready = {**self.not_ready, part: reason}
+
+    def ready(self, part: str) -> None:
+        """`part` is ready."""
+        self.not_ready = {name: reason for name, reason in self.not_ready.items() if name != part}
+
+    def liveness(self) -> list[str]:
+        """Why the process should be restarted; empty when it is well."""
+        now = self._clock()
+        troubles = []
+        loop_age = now - self.loop_ticked_at
+        if loop_age > LOOP_TICK_LIMIT_SECONDS:
+            troubles.append(f"event loop has not ticked for {loop_age:.0f} s")
+        for agent, waiting in self.waiting_records.items():
+            idle = now - self.progress_at.get(agent, now)
+            if waiting > 0 and idle > self._stall_timeout_seconds:
+                troubles.append(f"agent {agent} has {waiting} records waiting and acknowledged none for {idle:.0f} s")
+        return troubles
+
+
+class HealthServer:
+    """Serves the three pages until closed. `port` is the real one, also where 0 was asked for."""
+
+    def __init__(self, address: tuple[str, int], vitals: Vitals, registry: CollectorRegistry) -> None:
+        self._server = ThreadingHTTPServer(address, _handler(vitals, registry))
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _handler(vitals: Vitals, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+            elif self.path == "/livez":
+                troubles = vitals.liveness()
+                self._answer_json(503 if troubles else 200, {"alive": not troubles, "troubles": troubles})
+            elif self.path == "/readyz":
+                waiting = vitals.not_ready
+                body = {"ready": not waiting, "waiting_for": waiting, **vitals.details}
+                self._answer_json(503 if waiting else 200, body)
+            else:
+                self._answer_json(404, {"error": "pages are /metrics, /livez and /readyz"})
+
+        def _answer_json(self, status: int, body: dict[str, object]) -> None:
+            self._answer(status, "application/json", json.dumps(body).encode() + b"\n")
+
+        def _answer(self, status: int, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
+            """Probes come every few seconds; they are not news."""
+
+    return Handler

@@ -1,0 +1,80 @@
+"""Every metric of the service: name, type, labels, help. Nothing else defines one.
+
+Names are `streamapp_<noun>_<unit>`; label values are closed sets or bounded by the settings (inputs, subjects are
+never labels here). Incremented per batch, not per message.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.metrics import MetricWrapperBase
+
+REGISTRY = CollectorRegistry()
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_POSTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+POSTS_IN = Counter("streamapp_posts_in", "Records taken in.", ["channel"], registry=REGISTRY)
+POSTS_SCORED = Counter("streamapp_posts_scored", "Posts scored and published.", ["channel"], registry=REGISTRY)
+POSTS_DUPLICATE = Counter(
+    "streamapp_posts_duplicate", "Scored posts whose text was scored before.", ["channel"], registry=REGISTRY
+)
+DEAD_LETTERS = Counter(
+    "streamapp_dead_letters", "Inputs that became dead letters.", ["channel", "reason"], registry=REGISTRY
+)
+VERDICTS = Counter(
+    "streamapp_verdicts", "Scored posts by verdict.", ["channel", "topic", "sentiment"], registry=REGISTRY
+)
+OTHER_LANGUAGE = Counter(
+    "streamapp_posts_other_language", "Scored posts left out of trends for their language.", ["channel"],
+    registry=REGISTRY,
+)  # fmt: skip
+BATCH_POSTS = Histogram(
+    "streamapp_batch_posts", "Records of one batch.", ["agent"], buckets=_POSTS, registry=REGISTRY
+)
+STAGE_SECONDS = Histogram(
+    "streamapp_stage_seconds", "Time of one batch in one stage.", ["stage"], buckets=_SECONDS, registry=REGISTRY
+)
+PUBLISH_TO_VERDICT_SECONDS = Histogram(
+    "streamapp_publish_to_verdict_seconds", "From the record's timestamp to the acknowledged verdict.", ["channel"],
+    buckets=_SECONDS, registry=REGISTRY,
+)  # fmt: skip
+SEND_RETRIES = Counter("streamapp_send_retries", "Messages sent again after a failure.", registry=REGISTRY)
+WATERMARK_SECONDS = Gauge(
+    "streamapp_watermark_seconds", "Event time up to which a partition's minutes may close (Unix time).",
+    ["partition"], registry=REGISTRY,
+)  # fmt: skip
+WATERMARK_TRAIL_SECONDS = Gauge(
+    "streamapp_watermark_trail_seconds", "How far the watermark trails the greatest frontier.", ["partition"],
+    registry=REGISTRY,
+)  # fmt: skip
+LATE_POSTS = Counter("streamapp_posts_late", "Activities that came after their minute closed.", registry=REGISTRY)
+ALERTS = Counter("streamapp_alerts", "Alert revisions published.", ["state"], registry=REGISTRY)
+OPEN_ALERTS = Gauge("streamapp_alerts_open", "Alerts open now in this worker's partitions.", registry=REGISTRY)
+SUBJECTS = Gauge("streamapp_subjects", "Subjects with state in this worker.", registry=REGISTRY)
+STATE_RECOVERY_SECONDS = Gauge(
+    "streamapp_state_recovery_seconds", "How long the last reading of trend state took.", registry=REGISTRY
+)
+STATE_RECORDS = Counter("streamapp_state_records", "Trend state records written.", registry=REGISTRY)
+CONSUMER_LAG_POSTS = Gauge(
+    "streamapp_consumer_lag_records", "End offset less committed offset.", ["topic", "partition"], registry=REGISTRY
+)
+INPUT_PAUSED = Gauge("streamapp_input_paused", "1 while an input topic is paused.", ["topic"], registry=REGISTRY)
+OFFSETS_LOST = Counter(
+    "streamapp_offsets_lost", "Offsets that were deleted before they were read.", ["topic", "partition"],
+    registry=REGISTRY,
+)  # fmt: skip
+LAST_POST_SECONDS = Gauge(
+    "streamapp_input_last_record_seconds", "Unix time of the newest record taken from an input.", ["topic"],
+    registry=REGISTRY,
+)  # fmt: skip
+MODEL = Info("streamapp_model", "The model that serves: version, provider, why that provider.", registry=REGISTRY)
+CPU_FALLBACK = Gauge(
+    "streamapp_cpu_fallback", "1 when CUDA was asked for and the CPU serves.", registry=REGISTRY
+)
+LOOP_LAG_SECONDS = Gauge("streamapp_loop_lag_seconds", "How late the event loop's last tick was.", registry=REGISTRY)
+
+CATALOGUE: tuple[MetricWrapperBase, ...] = (
+    POSTS_IN, POSTS_SCORED, POSTS_DUPLICATE, DEAD_LETTERS, VERDICTS, OTHER_LANGUAGE, BATCH_POSTS, STAGE_SECONDS,
+    PUBLISH_TO_VERDICT_SECONDS, SEND_RETRIES, WATERMARK_SECONDS, WATERMARK_TRAIL_SECONDS, LATE_POSTS, ALERTS,
+    OPEN_ALERTS, SUBJECTS, STATE_RECOVERY_SECONDS, STATE_RECORDS, CONSUMER_LAG_POSTS, INPUT_PAUSED, OFFSETS_LOST,
+    LAST_POST_SECONDS, MODEL, CPU_FALLBACK, LOOP_LAG_SECONDS,
+)  # fmt: skip

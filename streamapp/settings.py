@@ -1,0 +1,229 @@
+"""Settings: one TOML file, environment over it, read once into frozen values.
+
+An environment variable is `STREAMAPP_<GROUP>__<FIELD>` (lists and tables as JSON). A misspelt key or variable
+stops the start with its name. Nothing else in the service reads the environment.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from streamapp.contracts.messages import Channel
+
+ENVIRONMENT_PREFIX = "STREAMAPP_"
+# Read before settings exist (cache of the local broker's jars, path of the file itself), so no settings of ours.
+_NOT_SETTINGS = frozenset({"STREAMAPP_CACHE_DIR", "STREAMAPP_CONFIG"})
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the text names the key and the file or variable it came from."""
+
+
+class _Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class BrokerAccess(_Group):
+    """How to reach Kafka. `sasl_password` is never logged."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: str | None = None
+    ssl_ca_file: str | None = None
+
+
+class TopicSettings(_Group):
+    """Names and sizes of our own topics. `prefix` stands before each of our names, not before input names."""
+
+    prefix: str = ""
+    partitions: int = 4
+    replication: int = 3
+    min_insync_replicas: int = 2
+
+
+class FieldMapping(_Group):
+    """Where in the user's JSON each part of a post is. Paths are dotted (`article.title`).
+
+    `text` may name several fields; those present are joined by a full stop and a blank.
+    """
+
+    id: str | None = "id"
+    text: tuple[str, ...] = ("text",)
+    time: str | None = "published_at"
+    time_format: Literal["auto", "rfc3339", "epoch_s", "epoch_ms"] = "auto"
+    source: str | None = "source"
+    symbols: str | None = "symbols"
+
+
+class InputSettings(_Group):
+    """One input topic. `start_at` counts only where the group has no committed offset: earliest, latest or a time."""
+
+    topic: str
+    channel: Channel
+    fields: FieldMapping = FieldMapping()
+    start_at: str = "earliest"
+
+
+class WorkerSettings(_Group):
+    """One worker process. `instance_id` must be stable over restarts and unique in the group (design 6.8)."""
+
+    group: str = "streamapp"
+    instance_id: str | None = None
+    session_timeout_seconds: float = 30.0
+    heartbeat_seconds: float = 3.0
+    commit_interval_seconds: float = 1.0
+    shutdown_timeout_seconds: float = 45.0
+    stall_timeout_seconds: float = 60.0
+    fast_consumer: bool = True
+    buffer_messages: int = 65_536
+
+
+class ModelSettings(_Group):
+    """Which bundle serves and on what. `bundle` is a folder; empty means the starter model that ships.
+
+    `sessions` 0 means one per core that this process may use.
+    """
+
+    bundle: str = ""
+    provider: Literal["cpu", "cuda"] = "cpu"
+    sessions: int = 0
+    max_tokens: int = 256
+    cuda_memory_limit_bytes: int = 4 * 1024**3
+
+
+class BatchSettings(_Group):
+    """How posts become batches. Token budgets count padding."""
+
+    max_posts: int = 64
+    token_budget: int = 256
+    max_batches_in_flight: int = 3
+    duplicate_cache_posts: int = 50_000
+
+
+class EventTimeSettings(_Group):
+    """Event time (design section 3)."""
+
+    lateness_seconds: float = 120.0
+    watermark_allowance_seconds: float = 1800.0
+    caught_up_age_seconds: float = 5.0
+    future_tolerance_seconds: float = 600.0
+    backfill_after_seconds: float = 1800.0
+
+
+class SurgeSettings(_Group):
+    """When negative stories are a surge; core/surge.py says what each number means."""
+
+    window_minutes: int = 60
+    min_negative_stories: int = 6
+    false_alarm_probability: float = 1e-5
+    share_probability: float = 2e-3
+    resolve_probability: float = 0.05
+    baseline_half_life_hours: float = 24.0
+    warm_up_minutes: int = 60
+
+
+class IntakeSettings(_Group):
+    """Limits on what comes in."""
+
+    max_record_bytes: int = 1_000_000
+    max_text_chars: int = 20_000
+    language_probability: float = 0.95
+    language_min_letters: int = 20
+    symbols_file: str = ""
+
+
+class DeadLetterSettings(_Group):
+    """When dead letters pause their input topic."""
+
+    pause_after_in_a_row: int = 1_000
+    pause_share: float = 0.5
+    pause_share_window_posts: int = 2_000
+
+
+class HttpSettings(_Group):
+    """Where /metrics, /livez and /readyz answer. Port 0 takes a free one, which the log names."""
+
+    host: str = "127.0.0.1"
+    port: int = 9464
+
+
+class Settings(_Group):
+    """Everything a streamapp process can be told."""
+
+    broker: BrokerAccess = BrokerAccess()
+    topics: TopicSettings = TopicSettings()
+    inputs: tuple[InputSettings, ...] = (
+        InputSettings(topic="news", channel="news"),
+        InputSettings(topic="chat", channel="chat"),
+    )
+    worker: WorkerSettings = WorkerSettings()
+    model: ModelSettings = ModelSettings()
+    batching: BatchSettings = BatchSettings()
+    event_time: EventTimeSettings = EventTimeSettings()
+    surge: SurgeSettings = SurgeSettings()
+    intake: IntakeSettings = IntakeSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
+    http: HttpSettings = HttpSettings()
+
+
+def load_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the TOML file at `path` (or named by STREAMAPP_CONFIG), then environment, then defaults."""
+    environment = os.environ if environment is None else environment
+    if path is None and environment.get("STREAMAPP_CONFIG"):
+        path = Path(environment["STREAMAPP_CONFIG"])
+    tree = _read_toml(path) if path is not None else {}
+    _check(tree, f"settings file {path}")
+    for name, value in sorted(environment.items()):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
+            _overlay(tree, name, value)
+            _check(tree, f"environment variable {name}")
+    return _check(tree, "settings")
+
+
+def dump_settings(settings: Settings) -> str:
+    """The settings as the JSON that `STREAMAPP_CONFIG` may also name; holds secrets, so write it mode 0600."""
+    return msgspec.json.format(msgspec.json.encode(settings).decode(), indent=2)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"settings file {path}: {error.strerror}") from error
+    try:
+        tree: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise SettingsError(f"settings file {path}: {error}") from error
+    return tree
+
+
+def _overlay(tree: dict[str, Any], name: str, value: str) -> None:
+    group, separator, field = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+    parsed: Any = value
+    if value[:1] in ("[", "{"):
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise SettingsError(f"environment variable {name}: not JSON ({error})") from error
+    if not separator:
+        tree[group] = parsed
+        return
+    branch = tree.setdefault(group, {})
+    if not isinstance(branch, dict):
+        raise SettingsError(f"environment variable {name}: {group} is not a table")
+    branch[field] = parsed
+
+
+def _check(tree: dict[str, Any], origin: str) -> Settings:
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{origin}: {error}") from error

@@ -1,0 +1,75 @@
+"""Fixtures that every kind of test may use: the shared broker, a fresh topic prefix, the tiny bundle."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamapp.local.broker import BrokerSettings, LocalBroker
+from tests.harness.cluster import TestCluster
+from tests.harness.worker_process import WorkerProcess
+from tests.tiny_bundle import write_tiny_bundle
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED = REPOSITORY.parent / "shared" / "datasets"
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the one broker of this test session; STREAMAPP_TEST_BROKER names an existing one."""
+    existing = os.environ.get("STREAMAPP_TEST_BROKER")
+    if existing:
+        yield existing
+        return
+    with LocalBroker.start(
+        BrokerSettings(data_dir=tmp_path_factory.mktemp("broker")), die_with_parent=True
+    ) as local:
+        yield local.bootstrap
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix that no other test has."""
+    return f"t{uuid.uuid4().hex[:8]}-"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tests' model, whose verdicts can be told from the words of a text."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "bundle")
+
+
+@pytest.fixture
+def cluster(broker: str, topic_prefix: str, tiny_bundle: Path) -> Callable[..., TestCluster]:
+    """Makes a set of topics of the test's own; keyword arguments become settings groups."""
+
+    def make(**changes: Any) -> TestCluster:
+        return TestCluster(broker, topic_prefix, tiny_bundle, **changes)
+
+    return make
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+    """Makes worker processes that do not outlive the test."""
+    made: list[WorkerProcess] = []
+
+    def make(*args: Any, **kwargs: Any) -> WorkerProcess:
+        worker = WorkerProcess(*args, folder=tmp_path, **kwargs)
+        made.append(worker)
+        return worker
+
+    yield make
+    for worker in made:
+        worker.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_datasets() -> Path:
+    """The folder of the real data sets; skips loudly without it."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared/datasets is absent: real data cannot be tested here")
+    return SHARED

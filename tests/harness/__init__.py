@@ -1,0 +1,1 @@
+"""What tests of a running system share: worker processes, posts published and topics read by independent clients."""

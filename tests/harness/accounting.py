@@ -1,0 +1,106 @@
+"""Independent book-keeping: what the topics must add up to, computed without the code under test."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from streamapp.contracts.messages import Alert, ScoredPost, TrendMinute
+from tests.harness.cluster import TestCluster
+
+MINUTE_MS = 60_000
+
+
+class Books(Struct, frozen=True):
+    """`in`, `scored` and `dead` by distinct source offset; repeats are records beyond the distinct ones."""
+
+    taken_in: int
+    scored: int
+    dead: int
+    scored_repeats: int
+    overlap: int
+
+    @property
+    def balanced(self) -> bool:
+        """The accounting identity: in = scored + dead, and nothing is both."""
+        return self.taken_in == self.scored + self.dead and self.overlap == 0
+
+
+def balance(cluster: TestCluster, inputs: Iterable[str] = ("news", "chat", "redriven")) -> Books:
+    """The books of a cluster, from the broker's end offsets and two topics."""
+    taken_in = sum(sum(cluster.end_offsets(topic).values()) for topic in inputs)
+    scored_posts = cluster.scored()
+    scored = {(s.source_offset.topic_uuid, s.source_offset.partition, s.source_offset.offset) for s in scored_posts}
+    dead = set()
+    for record in cluster.read("dead-letters"):
+        headers = {name: value.decode() for name, value in record.headers}
+        dead.add(
+            (
+                headers["streamapp-origin-topic-uuid"],
+                int(headers["streamapp-origin-partition"]),
+                int(headers["streamapp-origin-offset"]),
+            )
+        )
+    return Books(taken_in, len(scored), len(dead), len(scored_posts) - len(scored), len(scored & dead))
+
+
+def subjects(scored: ScoredPost) -> list[str]:
+    """The subjects that a post counts for; written anew, not taken from the code under test."""
+    if scored.verdict.sentiment is None or "other_language" in scored.post.flags:
+        return []
+    found = [f"topic:{scored.verdict.topic.label}"] if scored.verdict.topic else []
+    symbols = [mention.symbol for mention in scored.verdict.companies]
+    known = [symbol for symbol in symbols if symbol != "unlisted"][:5]
+    found += [f"company:{symbol}" for symbol in dict.fromkeys(known)]
+    if len(known) < len(symbols):
+        found.append("company:unlisted")
+    return found
+
+
+def recount(scored_posts: Iterable[ScoredPost]) -> dict[tuple[str, int], Counter[str]]:
+    """Posts by sentiment for every (subject, minute start in ms), each source offset once."""
+    seen = set()
+    counts: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    for scored in scored_posts:
+        if scored.source_offset in seen:
+            continue
+        seen.add(scored.source_offset)
+        assert scored.verdict.sentiment is not None
+        minute = scored.post.event_time_ms // MINUTE_MS * MINUTE_MS
+        for subject in subjects(scored):
+            counts[subject, minute][scored.verdict.sentiment.label] += 1
+    return counts
+
+
+def newest_trends(trends: Iterable[TrendMinute]) -> dict[tuple[str, int], TrendMinute]:
+    """Of every subject and minute the record with the greatest revision."""
+    newest: dict[tuple[str, int], TrendMinute] = {}
+    for trend in trends:
+        key = (trend.subject, trend.minute_start_ms)
+        if key not in newest or trend.revision > newest[key].revision:
+            newest[key] = trend
+    return newest
+
+
+def conflicting_revisions(trends: Iterable[TrendMinute], alerts: Iterable[Alert]) -> list[str]:
+    """Records that repeat an identity with another content; there must be none."""
+    contents: dict[tuple[object, ...], set[object]] = defaultdict(set)
+    for trend in trends:
+        contents["trend", trend.subject, trend.minute_start_ms, trend.revision].add(trend)
+    for alert in alerts:
+        contents["alert", alert.alert_id, alert.revision].add(alert)
+    return [str(key) for key, values in contents.items() if len(values) > 1]
+
+
+def trends_differ(cluster: TestCluster, closed_before_ms: int) -> list[str]:
+    """How `subject-trends` differs from a recount of `scored-posts`, for minutes before `closed_before_ms`."""
+    counted = {key: value for key, value in recount(cluster.scored()).items() if key[1] < closed_before_ms}
+    told = {key: value for key, value in newest_trends(cluster.trends()).items() if key[1] < closed_before_ms}
+    differences = [f"{key} is missing from the trends" for key in counted.keys() - told.keys()]
+    differences += [f"{key} is told but never was" for key in told.keys() - counted.keys()]
+    for key in counted.keys() & told.keys():
+        posts = told[key].posts
+        mine = counted[key]
+        if (posts.negative, posts.neutral, posts.positive) != (mine["negative"], mine["neutral"], mine["positive"]):
+            differences.append(f"{key}: told {posts}, counted {dict(mine)}")
+    return sorted(differences)
