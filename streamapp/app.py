@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from streamapp import metrics
 from streamapp.agents.assignment import Assignment, AssignmentPlan
 from streamapp.agents.guard import Guard
+from streamapp.agents.input_control import InputControl
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.kafka_transport import StreamApp
 from streamapp.agents.outbox import Outbox
@@ -32,6 +33,7 @@ from streamapp.contracts.bundle import read_bundle
 from streamapp.core.event_time import EventTimeRules
 from streamapp.core.frontier import FrontierTracker
 from streamapp.core.intake import InputFields, InputRules
+from streamapp.core.pausing import PauseRules
 from streamapp.core.surge import SurgeRules
 from streamapp.core.trend_state import WatchRules
 from streamapp.health import HealthServer, Vitals
@@ -103,7 +105,8 @@ class Worker:
             options,
             settings.worker.session_timeout_seconds * 2,
         )
-        assignment = Assignment(app, store, ticker, self.vitals, plan)
+        control = self._control(outbox, ticker, inputs)
+        assignment = Assignment(app, store, ticker, control, vitals=self.vitals, plan=plan)
         pulse = Pulse(app, ticker, self.guard, self.vitals)
 
         async def prepare(*_: Any, **__: Any) -> None:
@@ -111,10 +114,27 @@ class Worker:
 
         app.on_rebalance_complete.connect(prepare, weak=False)
         app.task(pulse.run)
-        self._register(SCORE, inputs.topics, self._score_agent(inputs, outbox, ticker).consume)
+        self._register(SCORE, inputs.topics, self._score_agent(inputs, outbox, ticker, control).consume)
         self._register(WATCH, [names["subject-activity"]], self._watch_agent(store, outbox).consume)
 
-    def _score_agent(self, inputs: Inputs, outbox: Outbox, ticker: Ticker) -> ScoreAgent:
+    def _control(self, outbox: Outbox, ticker: Ticker, inputs: Inputs) -> InputControl:
+        limits = self.settings.dead_letters
+        return InputControl(
+            self.app,
+            outbox,
+            ticker,
+            self.vitals,
+            state_topic=self.names["service-state"],
+            inputs=inputs.topics,
+            rules=PauseRules(
+                in_a_row=limits.pause_after_in_a_row,
+                share=limits.pause_share,
+                window_records=limits.pause_share_window_posts,
+            ),
+            consumer_options=aiokafka_options(self.settings.broker),
+        )
+
+    def _score_agent(self, inputs: Inputs, outbox: Outbox, ticker: Ticker, control: InputControl) -> ScoreAgent:
         settings = self.settings
         languages = self.model.model.manifest.languages
         language = LanguageDetector(
@@ -126,8 +146,11 @@ class Worker:
             Scorer(inputs, reader, symbols),
             outbox,
             ticker,
-            OutputTopics(self.names["scored-posts"], self.names["subject-activity"], self.names["dead-letters"]),
-            ScoreLimits(settings.batching.max_posts, settings.batching.max_batches_in_flight),
+            control,
+            topics=OutputTopics(
+                self.names["scored-posts"], self.names["subject-activity"], self.names["dead-letters"]
+            ),
+            limits=ScoreLimits(settings.batching.max_posts, settings.batching.max_batches_in_flight),
         )
 
     def _watch_agent(self, store: TrendStore, outbox: Outbox) -> WatchAgent:

@@ -5,12 +5,13 @@ Must not know networks.
 """
 
 import hashlib
-import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from datasketch import MinHash, MinHashLSH
 from msgspec import Struct
 
@@ -39,6 +40,16 @@ class Example(Struct, frozen=True):
     polar_only: bool = False
 
 
+class _Record(Struct, frozen=True, kw_only=True):
+    """What we read of a line of a set (the sets' README says what else is there)."""
+
+    id: str
+    text: str
+    split: Split
+    sentiment: str | None = None
+    topic: str | None = None
+
+
 class SourceSet(Struct, frozen=True):
     """A data set that may be trained on, with what its licence asks for."""
 
@@ -56,21 +67,21 @@ def read_examples(folder: Path, source: SourceSet) -> list[Example]:
     id.
     """
     records = list(_records(folder / f"{source.name}.jsonl"))
-    has_dev = any(record["split"] == "dev" for record in records)
+    has_dev = any(record.split == "dev" for record in records)
     examples = []
-    taken: dict[str, int] = {}
+    taken: Counter[str | None] = Counter()
     for record in records:
-        text, sentiment, topic = clean_text(record["text"]), record.get("sentiment"), record.get("topic")
-        if not text or (sentiment is None and topic is None):
+        text = clean_text(record.text)
+        if not text or (record.sentiment is None and record.topic is None):
             continue
-        split: Split = record["split"]
-        if split == "train" and not has_dev and _share(record["id"]) < DEV_SHARE:
+        split = record.split
+        if split == "train" and not has_dev and _share(record.id) < DEV_SHARE:
             split = "dev"
-        if split == "train" and source.most_train_a_label is not None:
-            taken[sentiment] = taken.get(sentiment, 0) + 1
-            if taken[sentiment] > source.most_train_a_label:
+        if split == "train":
+            taken[record.sentiment] += 1
+            if source.most_train_a_label is not None and taken[record.sentiment] > source.most_train_a_label:
                 continue
-        examples.append(Example(text, source.name, split, sentiment, topic, source.polar_only))
+        examples.append(Example(text, source.name, split, record.sentiment, record.topic, source.polar_only))
     return examples
 
 
@@ -130,9 +141,9 @@ def _joined(first: Example, second: Example) -> Example:
     )
 
 
-def _records(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8") as lines:
-        yield from (json.loads(line) for line in lines)
+def _records(path: Path) -> Iterator[_Record]:
+    with path.open("rb") as lines:
+        yield from (msgspec.json.decode(line, type=_Record) for line in lines)
 
 
 def _share(identifier: str) -> float:

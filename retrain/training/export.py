@@ -123,7 +123,7 @@ def check_parity(
     return greatest
 
 
-class _ServedNetwork(nn.Module):
+class _ServedNetwork(nn.Module):  # type: ignore[misc]  # torch is not there for type checks
     """The network as it is served: a BERT encoder written out, so that the last layer can do less."""
 
     def __init__(self, network: MultiHeadEncoder) -> None:

@@ -51,8 +51,10 @@ def head_figures(
     report = classification_report(true, found, labels=present, output_dict=True, zero_division=0.0)
     classes = {
         label: ClassFigures(
-            *(round(report[label][key], 4) for key in ("precision", "recall", "f1-score")),
-            int(report[label]["support"]),
+            precision=round(report[label]["precision"], 4),
+            recall=round(report[label]["recall"], 4),
+            f1=round(report[label]["f1-score"], 4),
+            support=int(report[label]["support"]),
         )
         for label in present
     }

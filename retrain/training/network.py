@@ -14,7 +14,7 @@ Pooling = Literal["cls", "mean"]
 Logits = dict[str, Tensor]
 
 
-class MultiHeadEncoder(nn.Module):
+class MultiHeadEncoder(nn.Module):  # type: ignore[misc]  # torch is not there for type checks
     """Token ids and mask to one row of logits a head. `labels` are the heads with their labels in order."""
 
     def __init__(

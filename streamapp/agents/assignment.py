@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
 from streamapp import metrics
+from streamapp.agents.input_control import InputControl
 from streamapp.agents.kafka_transport import StreamApp
 from streamapp.agents.ticker import Ticker
 from streamapp.agents.trend_store import TrendStore
@@ -26,11 +27,19 @@ class Assignment:
     """Prepares a worker for the partitions that it was just given."""
 
     def __init__(
-        self, app: StreamApp, store: TrendStore, ticker: Ticker, vitals: Vitals, plan: "AssignmentPlan"
+        self,
+        app: StreamApp,
+        store: TrendStore,
+        ticker: Ticker,
+        control: InputControl,
+        *,
+        vitals: Vitals,
+        plan: "AssignmentPlan",
     ) -> None:
         self._app = app
         self._store = store
         self._ticker = ticker
+        self._control = control
         self._vitals = vitals
         self._plan = plan
 
@@ -39,10 +48,12 @@ class Assignment:
         self._vitals.block_ready("partitions", "rebalancing")
         assigned = set(self._app.consumer.assignment())
         async with asyncio.timeout(self._plan.timeout_seconds):
+            await self._control.start()
             positions = await self._positions(assigned)
             activity = {tp.partition for tp in assigned if tp.topic == self._plan.activity_topic}
             await self._store.read(activity)
         self._ticker.assign({(tp.topic, tp.partition): at for tp, at in positions.items()})
+        self._control.assign(positions)
         log.info("ready for %d partitions, %d of them with trend state", len(assigned), len(activity))
         self._vitals.ready("partitions")
 

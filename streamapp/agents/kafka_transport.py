@@ -27,14 +27,6 @@ class InputConsumer(driver.Consumer):
         paused = self.app.paused_topics
         super().resume_partitions({tp for tp in tps if tp.topic not in paused})
 
-    def pause_topic(self, topic: str) -> None:
-        """Fetch nothing more of `topic` until it is resumed."""
-        self.pause_partitions({tp for tp in self.assignment() if tp.topic == topic})
-
-    def resume_topic(self, topic: str) -> None:
-        """Fetch `topic` again where the last fetch ended."""
-        self.resume_partitions({tp for tp in self.assignment() if tp.topic == topic})
-
     async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:
         # Faust's drain loop asks, for every record, for the first of two: "record handed over" or "flow suspended".
         # While flow is active and every queue has room the first cannot block, so no race has to be run.
@@ -73,3 +65,22 @@ class StreamApp(faust.App):
 
     def _new_producer_transport(self) -> InputTransport:
         return InputTransport(self.conf.broker_producer, self)
+
+    def pause_topic(self, topic: str) -> None:
+        """Fetch nothing more of `topic`, and forget what waits for the agent: it was not taken yet."""
+        self.paused_topics.add(topic)
+        consumer = self.consumer
+        consumer.pause_partitions({tp for tp in consumer.assignment() if tp.topic == topic})
+        for channel in self.topics:
+            waiting = channel.queue._queue
+            kept = [event for event in waiting if event.message.topic != topic]
+            waiting.clear()
+            waiting.extend(kept)
+
+    async def resume_topic(self, topic: str, next_offsets: Mapping[TP, int]) -> None:
+        """Read `topic` again, from the first record that the agent has not taken."""
+        self.paused_topics.discard(topic)
+        tps = {tp for tp in self.consumer.assignment() if tp.topic == topic}
+        for tp in tps & next_offsets.keys():
+            await self.consumer.seek(tp, next_offsets[tp])
+        self.consumer.resume_partitions(tps)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from streamapp import metrics
 from streamapp.agents.dead_letters import dead_letter
 from streamapp.agents.inbox import Inbox
+from streamapp.agents.input_control import InputControl
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.agents.ticker import Ticker
@@ -83,12 +84,20 @@ class ScoreAgent:
     """The Faust agent. Bounded: at most `max_batches_in_flight` + 1 batches and one inbox of events are un-acked."""
 
     def __init__(
-        self, scorer: Scorer, outbox: Outbox, ticker: Ticker, topics: OutputTopics, limits: ScoreLimits
+        self,
+        scorer: Scorer,
+        outbox: Outbox,
+        ticker: Ticker,
+        control: InputControl,
+        *,
+        topics: OutputTopics,
+        limits: ScoreLimits,
     ) -> None:
         self._scorer = scorer
         self._inputs = scorer.inputs
         self._outbox = outbox
         self._ticker = ticker
+        self._control = control
         self._topics = topics
         self._limits = limits
 
@@ -98,6 +107,7 @@ class ScoreAgent:
         inbox: Inbox[Any] = Inbox(self._limits.max_posts * 2)
         stream.add_future(self._run(inbox, manual))
         async for event in manual.events():
+            self._control.taken(event.message)
             await inbox.put(event)
 
     async def _run(self, inbox: Inbox[Any], manual: Any) -> None:
@@ -121,6 +131,7 @@ class ScoreAgent:
             await self._publish(batch)
             for event in events:
                 await manual.ack(event)
+            await self._control.observe(batch.records, batch.results)
 
     async def _publish(self, batch: ScoredBatch) -> None:
         with metrics.STAGE_SECONDS.labels("publish").time():

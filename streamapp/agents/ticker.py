@@ -36,6 +36,10 @@ class Ticker:
         """These input partitions, and no others, are this worker's from here on, at these next offsets."""
         self._tracker.assign(self._by_source(committed))
 
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """These input partitions, and no others, are paused."""
+        self._tracker.pause(self._by_source(dict.fromkeys(partitions, 0)))
+
     def acknowledge(self, records: Iterable[RawRecord], results: Iterable[ScoredPost | Rejected]) -> None:
         """Everything that these records caused is in Kafka."""
         for record, result in zip(records, results, strict=True):

@@ -76,26 +76,26 @@ class WatchAgent:
 
     async def _watch(self, events: Sequence[Any]) -> None:
         metrics.BATCH_POSTS.labels(AGENT).observe(len(events))
-        outgoing: list[Outgoing] = []
+        aside: list[Outgoing] = []
+        results: list[TrendMinute | Alert] = []
         touched: set[int] = set()
         with metrics.STAGE_SECONDS.labels("watch").time():
             for event in events:
-                outgoing.extend(self._apply(event.message))
+                self._apply(event.message, results, aside)
                 touched.add(event.message.partition)
         with metrics.STAGE_SECONDS.labels("watch_write").time():
-            await self._outbox.deliver(outgoing)
+            await self._outbox.deliver([*aside, *map(self._outgoing, newest_revisions(results))])
             for partition in sorted(touched):
                 await self._store.write(partition)
         self._report()
 
-    def _apply(self, message: Any) -> list[Outgoing]:
+    def _apply(self, message: Any, results: list[TrendMinute | Alert], aside: list[Outgoing]) -> None:
         try:
             activity: SubjectActivity = decode(message.value, SubjectActivity)
-            results = self._store[message.partition].apply(message.offset, activity)
+            results.extend(self._store[message.partition].apply(message.offset, activity))
         except ValueError as error:
             # Not ours, or of a newer release: kept aside whole, and nothing of it was applied.
-            return [self._bad_activity(message, str(error))]
-        return [self._outgoing(result) for result in results]
+            aside.append(self._bad_activity(message, str(error)))
 
     def _outgoing(self, result: TrendMinute | Alert) -> Outgoing:
         key = result.subject.encode()
@@ -128,3 +128,13 @@ class WatchAgent:
         for partition, watch in watches.items():
             if watch.watermark_ms is not None:
                 metrics.WATERMARK_SECONDS.labels(str(partition)).set(watch.watermark_ms / 1000)
+
+
+def newest_revisions(results: Sequence[TrendMinute | Alert]) -> list[TrendMinute | Alert]:
+    """All alert revisions, and of each subject's minute only the newest: a wave of late posts is one message."""
+    newest = {(result.subject, result.minute_start_ms): result for result in results if isinstance(result, TrendMinute)}
+    return [
+        result
+        for result in results
+        if isinstance(result, Alert) or result is newest[result.subject, result.minute_start_ms]
+    ]

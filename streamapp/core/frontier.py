@@ -4,7 +4,7 @@ Must not know how ticks are sent. `now_ms` is the wall clock, handed in; it deci
 `caught_up` is told and whether the newest record is young, never where a frontier is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -38,6 +38,7 @@ class FrontierTracker:
         self._sources: dict[SourcePartition, _Source] = {}
         self._told_at_ms: int | None = None
         self._assigned = False
+        self._paused: frozenset[SourcePartition] = frozenset()
 
     def assign(self, next_offsets: Mapping[SourcePartition, int]) -> None:
         """From here on the worker has these source partitions, and no others, from these offsets on."""
@@ -57,10 +58,9 @@ class FrontierTracker:
         if frontier_ms is not None:
             source.frontier_ms = max(source.frontier_ms or frontier_ms, frontier_ms)
 
-    def drop(self, sources: set[SourcePartition]) -> None:
-        """These partitions are paused: they hold no watermark back."""
-        for source in sources:
-            self._sources.pop(source, None)
+    def pause(self, paused: Iterable[SourcePartition]) -> None:
+        """These partitions, and no others, are paused: they count as caught up, so that they hold no watermark back."""
+        self._paused = frozenset(paused)
 
     def tick(self, now_ms: int, end_offsets: Mapping[SourcePartition, int]) -> Tick | None:
         """The tick that is due, else None.
@@ -100,6 +100,8 @@ class FrontierTracker:
         self, key: SourcePartition, now_ms: int, end_offsets: Mapping[SourcePartition, int]
     ) -> bool:
         source = self._sources[key]
+        if key in self._paused:
+            return True
         end = end_offsets.get(key)
         if end is not None and source.offset + 1 >= end:
             return True

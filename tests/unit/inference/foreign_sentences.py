@@ -1,4 +1,4 @@
-"""Financial sentences in other languages than English, written for these tests: (ISO 639-1 code, sentence)."""
+"""Financial sentences that are not English, written for these tests: (ISO 639-1 code, sentence)."""
 
 SENTENCES: tuple[tuple[str, str], ...] = (
     ("de", "Die Aktie des Autobauers fiel nach der Gewinnwarnung um acht Prozent."),
