@@ -61,7 +61,9 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.names = {topic.name: settings.topics.prefix + topic.name for topic in topics.TOPICS}
-        self.guard = Guard(settings.worker.session_timeout_seconds / 2, settings.worker.shutdown_timeout_seconds)
+        self.guard = Guard(
+            settings.worker.session_timeout_seconds / 2, settings.worker.shutdown_timeout_seconds
+        )
         self.vitals = Vitals(settings.worker.stall_timeout_seconds)
         self.app = build_faust_app(settings)
         self.model = self._load_model()
@@ -80,9 +82,15 @@ class Worker:
         model = OnnxModel.load(read_bundle(folder), settings.model)
         model.warm_up()
         log.info("model %s serves on %s (%s)", model.version, model.provider, model.provider_reason)
-        facts = {"version": model.version, "provider": model.provider, "provider_reason": model.provider_reason}
+        facts = {
+            "version": model.version,
+            "provider": model.provider,
+            "provider_reason": model.provider_reason,
+        }
         metrics.MODEL.info(facts)
-        metrics.CPU_FALLBACK.set(settings.model.provider == "cuda" and model.provider == "CPUExecutionProvider")
+        metrics.CPU_FALLBACK.set(
+            settings.model.provider == "cuda" and model.provider == "CPUExecutionProvider"
+        )
         self.vitals.details["model"] = facts
         return MicroBatcher(model, settings.batching)
 
@@ -134,14 +142,18 @@ class Worker:
             consumer_options=aiokafka_options(self.settings.broker),
         )
 
-    def _score_agent(self, inputs: Inputs, outbox: Outbox, ticker: Ticker, control: InputControl) -> ScoreAgent:
+    def _score_agent(
+        self, inputs: Inputs, outbox: Outbox, ticker: Ticker, control: InputControl
+    ) -> ScoreAgent:
         settings = self.settings
         languages = self.model.model.manifest.languages
         language = LanguageDetector(
             languages, settings.intake.language_probability, settings.intake.language_min_letters
         )
         reader = TextReader(ModelSlot(self.model), language, settings.batching.duplicate_cache_posts)
-        symbols = load_symbol_table(Path(settings.intake.symbols_file) if settings.intake.symbols_file else None)
+        symbols = load_symbol_table(
+            Path(settings.intake.symbols_file) if settings.intake.symbols_file else None
+        )
         return ScoreAgent(
             Scorer(inputs, reader, symbols),
             outbox,
@@ -161,14 +173,18 @@ class Worker:
             WatchTopics(
                 names["subject-activity"], names["subject-trends"], names["alerts"], names["dead-letters"]
             ),
-            WatchTimes(WRITE_STATE_SECONDS, WATCH_MAX_EVENTS, self.settings.event_time.backfill_after_seconds),
+            WatchTimes(
+                WRITE_STATE_SECONDS, WATCH_MAX_EVENTS, self.settings.event_time.backfill_after_seconds
+            ),
         )
 
     def _inputs(self) -> Inputs:
         settings, redriven = self.settings, self.names["redriven"]
         sources = [source.topic for source in settings.inputs]
         uuids = adopt_or_refuse(settings, [*sources, redriven])
-        return Inputs({source.topic: input_rules(source, settings) for source in settings.inputs}, redriven, uuids)
+        return Inputs(
+            {source.topic: input_rules(source, settings) for source in settings.inputs}, redriven, uuids
+        )
 
     def _register(self, name: str, topic_names: Any, consume: Any) -> None:
         topic = self.app.topic(

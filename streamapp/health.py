@@ -56,7 +56,9 @@ class Vitals:
         for agent, waiting in self.waiting_records.items():
             idle = now - self.progress_at.get(agent, now)
             if waiting > 0 and idle > self._stall_timeout_seconds:
-                troubles.append(f"agent {agent} has {waiting} records waiting and acknowledged none for {idle:.0f} s")
+                troubles.append(
+                    f"agent {agent} has {waiting} records waiting and acknowledged none for {idle:.0f} s"
+                )
         return troubles
 
 

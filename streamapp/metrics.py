@@ -12,8 +12,15 @@ REGISTRY = CollectorRegistry()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _POSTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
-POSTS_IN = Counter("streamapp_posts_in", "Records taken in.", ["channel"], registry=REGISTRY)
-POSTS_SCORED = Counter("streamapp_posts_scored", "Posts scored and published.", ["channel"], registry=REGISTRY)
+POSTS_IN = Counter(
+    "streamapp_posts_in",
+    "Records taken in; channel `unknown` where a redriven record does not say.",
+    ["channel"],
+    registry=REGISTRY,
+)
+POSTS_SCORED = Counter(
+    "streamapp_posts_scored", "Posts scored and published.", ["channel"], registry=REGISTRY
+)
 POSTS_DUPLICATE = Counter(
     "streamapp_posts_duplicate", "Scored posts whose text was scored before.", ["channel"], registry=REGISTRY
 )
@@ -31,7 +38,11 @@ BATCH_POSTS = Histogram(
     "streamapp_batch_posts", "Records of one batch.", ["agent"], buckets=_POSTS, registry=REGISTRY
 )
 STAGE_SECONDS = Histogram(
-    "streamapp_stage_seconds", "Time of one batch in one stage.", ["stage"], buckets=_SECONDS, registry=REGISTRY
+    "streamapp_stage_seconds",
+    "Time of one batch in one stage.",
+    ["stage"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
 )
 PUBLISH_TO_VERDICT_SECONDS = Histogram(
     "streamapp_publish_to_verdict_seconds", "From the record's timestamp to the acknowledged verdict.", ["channel"],
@@ -46,35 +57,48 @@ WATERMARK_TRAIL_SECONDS = Gauge(
     "streamapp_watermark_trail_seconds", "How far the watermark trails the greatest frontier.", ["partition"],
     registry=REGISTRY,
 )  # fmt: skip
-LATE_POSTS = Counter("streamapp_posts_late", "Activities that came after their minute closed.", registry=REGISTRY)
+LATE_POSTS = Counter(
+    "streamapp_posts_late", "Activities that came after their minute closed.", registry=REGISTRY
+)
 ALERTS = Counter("streamapp_alerts", "Alert revisions published.", ["state"], registry=REGISTRY)
-OPEN_ALERTS = Gauge("streamapp_alerts_open", "Alerts open now in this worker's partitions.", registry=REGISTRY)
+OPEN_ALERTS = Gauge(
+    "streamapp_alerts_open", "Alerts open now in this worker's partitions.", registry=REGISTRY
+)
 SUBJECTS = Gauge("streamapp_subjects", "Subjects with state in this worker.", registry=REGISTRY)
 STATE_RECOVERY_SECONDS = Gauge(
     "streamapp_state_recovery_seconds", "How long the last reading of trend state took.", registry=REGISTRY
 )
 STATE_RECORDS = Counter("streamapp_state_records", "Trend state records written.", registry=REGISTRY)
 CONSUMER_LAG_POSTS = Gauge(
-    "streamapp_consumer_lag_records", "End offset less committed offset.", ["topic", "partition"], registry=REGISTRY
+    "streamapp_consumer_lag_records",
+    "End offset less committed offset.",
+    ["topic", "partition"],
+    registry=REGISTRY,
 )
-INPUT_PAUSED = Gauge("streamapp_input_paused", "1 while an input topic is paused.", ["topic"], registry=REGISTRY)
+INPUT_PAUSED = Gauge(
+    "streamapp_input_paused", "1 while an input topic is paused.", ["topic"], registry=REGISTRY
+)
 OFFSETS_LOST = Counter(
     "streamapp_offsets_lost", "Offsets that were deleted before they were read.", ["topic", "partition"],
     registry=REGISTRY,
 )  # fmt: skip
-LAST_POST_SECONDS = Gauge(
+LAST_RECORD_SECONDS = Gauge(
     "streamapp_input_last_record_seconds", "Unix time of the newest record taken from an input.", ["topic"],
     registry=REGISTRY,
 )  # fmt: skip
-MODEL = Info("streamapp_model", "The model that serves: version, provider, why that provider.", registry=REGISTRY)
+MODEL = Info(
+    "streamapp_model", "The model that serves: version, provider, why that provider.", registry=REGISTRY
+)
 CPU_FALLBACK = Gauge(
     "streamapp_cpu_fallback", "1 when CUDA was asked for and the CPU serves.", registry=REGISTRY
 )
-LOOP_LAG_SECONDS = Gauge("streamapp_loop_lag_seconds", "How late the event loop's last tick was.", registry=REGISTRY)
+LOOP_LAG_SECONDS = Gauge(
+    "streamapp_loop_lag_seconds", "How late the event loop's last tick was.", registry=REGISTRY
+)
 
 CATALOGUE: tuple[MetricWrapperBase, ...] = (
     POSTS_IN, POSTS_SCORED, POSTS_DUPLICATE, DEAD_LETTERS, VERDICTS, OTHER_LANGUAGE, BATCH_POSTS, STAGE_SECONDS,
     PUBLISH_TO_VERDICT_SECONDS, SEND_RETRIES, WATERMARK_SECONDS, WATERMARK_TRAIL_SECONDS, LATE_POSTS, ALERTS,
     OPEN_ALERTS, SUBJECTS, STATE_RECOVERY_SECONDS, STATE_RECORDS, CONSUMER_LAG_POSTS, INPUT_PAUSED, OFFSETS_LOST,
-    LAST_POST_SECONDS, MODEL, CPU_FALLBACK, LOOP_LAG_SECONDS,
+    LAST_RECORD_SECONDS, MODEL, CPU_FALLBACK, LOOP_LAG_SECONDS,
 )  # fmt: skip

@@ -29,7 +29,7 @@ class _Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
 
 
-class BrokerAccess(_Group):
+class BrokerAccess(_Group, frozen=True, kw_only=True):
     """How to reach Kafka. `sasl_password` is never logged."""
 
     bootstrap: str = "127.0.0.1:9092"
@@ -40,7 +40,7 @@ class BrokerAccess(_Group):
     ssl_ca_file: str | None = None
 
 
-class TopicSettings(_Group):
+class TopicSettings(_Group, frozen=True, kw_only=True):
     """Names and sizes of our own topics. `prefix` stands before each of our names, not before input names."""
 
     prefix: str = ""
@@ -49,7 +49,7 @@ class TopicSettings(_Group):
     min_insync_replicas: int = 2
 
 
-class FieldMapping(_Group):
+class FieldMapping(_Group, frozen=True, kw_only=True):
     """Where in the user's JSON each part of a post is. Paths are dotted (`article.title`).
 
     `text` may name several fields; those present are joined by a full stop and a blank.
@@ -63,7 +63,7 @@ class FieldMapping(_Group):
     symbols: str | None = "symbols"
 
 
-class InputSettings(_Group):
+class InputSettings(_Group, frozen=True, kw_only=True):
     """One input topic. `start_at` counts only where the group has no committed offset: earliest, latest or a time."""
 
     topic: str
@@ -72,7 +72,7 @@ class InputSettings(_Group):
     start_at: str = "earliest"
 
 
-class WorkerSettings(_Group):
+class WorkerSettings(_Group, frozen=True, kw_only=True):
     """One worker process. `instance_id` must be stable over restarts and unique in the group (design 6.8)."""
 
     group: str = "streamapp"
@@ -86,7 +86,7 @@ class WorkerSettings(_Group):
     buffer_messages: int = 65_536
 
 
-class ModelSettings(_Group):
+class ModelSettings(_Group, frozen=True, kw_only=True):
     """Which bundle serves and on what. `bundle` is a folder; empty means the starter model that ships.
 
     `sessions` 0 means one per core that this process may use.
@@ -99,7 +99,7 @@ class ModelSettings(_Group):
     cuda_memory_limit_bytes: int = 4 * 1024**3
 
 
-class BatchSettings(_Group):
+class BatchSettings(_Group, frozen=True, kw_only=True):
     """How posts become batches. Token budgets count padding."""
 
     max_posts: int = 64
@@ -108,7 +108,7 @@ class BatchSettings(_Group):
     duplicate_cache_posts: int = 50_000
 
 
-class EventTimeSettings(_Group):
+class EventTimeSettings(_Group, frozen=True, kw_only=True):
     """Event time (design section 3)."""
 
     lateness_seconds: float = 120.0
@@ -118,7 +118,7 @@ class EventTimeSettings(_Group):
     backfill_after_seconds: float = 1800.0
 
 
-class SurgeSettings(_Group):
+class SurgeSettings(_Group, frozen=True, kw_only=True):
     """When negative stories are a surge; core/surge.py says what each number means."""
 
     window_minutes: int = 60
@@ -130,7 +130,7 @@ class SurgeSettings(_Group):
     warm_up_minutes: int = 60
 
 
-class IntakeSettings(_Group):
+class IntakeSettings(_Group, frozen=True, kw_only=True):
     """Limits on what comes in."""
 
     max_record_bytes: int = 1_000_000
@@ -140,7 +140,7 @@ class IntakeSettings(_Group):
     symbols_file: str = ""
 
 
-class DeadLetterSettings(_Group):
+class DeadLetterSettings(_Group, frozen=True, kw_only=True):
     """When dead letters pause their input topic."""
 
     pause_after_in_a_row: int = 1_000
@@ -148,14 +148,14 @@ class DeadLetterSettings(_Group):
     pause_share_window_posts: int = 2_000
 
 
-class HttpSettings(_Group):
+class HttpSettings(_Group, frozen=True, kw_only=True):
     """Where /metrics, /livez and /readyz answer. Port 0 takes a free one, which the log names."""
 
     host: str = "127.0.0.1"
     port: int = 9464
 
 
-class Settings(_Group):
+class Settings(_Group, frozen=True, kw_only=True):
     """Everything a streamapp process can be told."""
 
     broker: BrokerAccess = BrokerAccess()

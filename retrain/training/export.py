@@ -100,11 +100,17 @@ def stored_as_half(model: onnx.ModelProto) -> onnx.ModelProto:
             wide = node.output[0]
             node.output[0] = f"{wide}_half"
             nodes.append(helper.make_node("Cast", [f"{wide}_half"], [wide], to=TensorProto.FLOAT))
+    return rebuilt(copy, nodes)
+
+
+def rebuilt(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
+    """`model`, changed in place to have `nodes` in this order, and checked."""
+    # The nodes may be views into the list that is emptied next, so each is copied first.
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del copy.graph.node[:]
-    copy.graph.node.extend(kept)
-    onnx.checker.check_model(copy)
-    return copy
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    onnx.checker.check_model(model)
+    return model
 
 
 def check_parity(

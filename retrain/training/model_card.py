@@ -42,8 +42,8 @@ def _introduction(manifest: Manifest) -> str:
     outputs = manifest.outputs
     return (
         f"# {manifest.model_version}\n\n"
-        f"Sentiment ({', '.join(outputs.sentiment or ())}) and one of {len(outputs.topic or ())} topics of\n"
-        "short English financial news and chat, by one pass of a small encoder with two heads:\n"
+        f"Sentiment ({', '.join(outputs.sentiment or ())}) and one of {len(outputs.topic or ())} topics\n"
+        "of short English financial news and chat, by one pass of a small encoder with two heads:\n"
         f"{manifest.encoder}, fine-tuned. Weights are stored in half precision, computed in\n"
         f"{manifest.precision}; at most {manifest.max_tokens} tokens a text. The tokenizer's normaliser drops\n"
         f"links. Probabilities are calibrated by one temperature a head: {manifest.temperatures}."

@@ -16,16 +16,16 @@ log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Ticked by the event loop, checked before every send."""
+    """Ticked by the event loop, checked before every send; idle until started."""
 
     def __init__(self, max_gap_seconds: float, shutdown_timeout_seconds: float) -> None:
         self._max_gap_seconds = max_gap_seconds
         self._shutdown_timeout_seconds = shutdown_timeout_seconds
-        self._ticked_at = time.monotonic()
+        self._ticked_at: float | None = None
         self._watchdog: threading.Timer | None = None
 
     def start(self) -> None:
-        """Count from now on; start-up may block for longer than a running worker may."""
+        """Count from now on: start-up may block for longer than a running worker may."""
         self._ticked_at = time.monotonic()
 
     def tick(self) -> None:
@@ -35,6 +35,8 @@ class Guard:
 
     def check(self) -> None:
         """End the process when the event loop has not ticked for too long."""
+        if self._ticked_at is None:
+            return
         gap_seconds = time.monotonic() - self._ticked_at
         if gap_seconds > self._max_gap_seconds:
             log.critical("the clock jumped by %.1f s: another worker may own the partitions", gap_seconds)

@@ -4,7 +4,6 @@ A paused input stays paused over restarts until `streamapp topics resume NAME`. 
 reason to restart the worker.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping

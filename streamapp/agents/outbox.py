@@ -56,7 +56,9 @@ class Outbox:
                     await self._settle(message, future)
         except TimeoutError as error:
             seconds = self._delivery_timeout_seconds
-            raise DeliveryFailed(f"Kafka did not take {len(messages)} messages within {seconds:.0f} s") from error
+            raise DeliveryFailed(
+                f"Kafka did not take {len(messages)} messages within {seconds:.0f} s"
+            ) from error
 
     async def _send(self, message: Outgoing) -> asyncio.Future[object]:
         try:

@@ -19,7 +19,7 @@ from streamapp.agents.inputs import Inputs
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.agents.ticker import Ticker
 from streamapp.contracts.codec import encode
-from streamapp.contracts.messages import Channel, Post, ScoredPost
+from streamapp.contracts.messages import Post, ScoredPost
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.core.activity import batches_of
 from streamapp.core.companies import SymbolTable, find_companies
@@ -28,6 +28,7 @@ from streamapp.core.verdict import ScoredText, give_verdict
 from streamapp.inference.text_reader import TextReader, UnreadableText
 
 AGENT = "score"
+UNKNOWN = "unknown"
 
 
 class OutputTopics(Struct, frozen=True):
@@ -66,7 +67,9 @@ class Scorer:
         )
         return ScoredBatch(records, results)
 
-    def _judge(self, record: RawRecord, post: Post, reading: ScoredText | UnreadableText) -> ScoredPost | Rejected:
+    def _judge(
+        self, record: RawRecord, post: Post, reading: ScoredText | UnreadableText
+    ) -> ScoredPost | Rejected:
         if isinstance(reading, UnreadableText):
             return Rejected(reading.reason, reading.detail)
         companies = find_companies(post.text, post.symbols, self._symbols)
@@ -118,7 +121,9 @@ class ScoreAgent:
             group.create_task(self._compute(inbox, batches, group))
             group.create_task(self._publish_in_order(batches, manual))
 
-    async def _compute(self, inbox: Inbox[Any], batches: asyncio.Queue[Any], group: asyncio.TaskGroup) -> None:
+    async def _compute(
+        self, inbox: Inbox[Any], batches: asyncio.Queue[Any], group: asyncio.TaskGroup
+    ) -> None:
         while True:
             events = await inbox.take(self._limits.max_posts)
             records = tuple(self._inputs.record_of(event.message) for event in events)
@@ -140,7 +145,7 @@ class ScoreAgent:
             # them, while the other order could leave watch without the frontier of the last acknowledged posts.
             self._ticker.acknowledge(batch.records, batch.results)
             await self._ticker.send_due()
-        count_batch(batch)
+        count_batch(batch, self._inputs)
 
     def _messages(self, batch: ScoredBatch) -> list[Outgoing]:
         messages = []
@@ -160,24 +165,28 @@ class ScoreAgent:
                 channel = self._inputs.channel_of(record)
                 messages.append(dead_letter(self._topics.dead_letters, record, channel, result))
         messages.extend(
-            Outgoing(topic=self._topics.subject_activity, key=activity.subject.encode(), value=encode(activity))
+            Outgoing(
+                topic=self._topics.subject_activity, key=activity.subject.encode(), value=encode(activity)
+            )
             for activity in batches_of(scored)
         )
         return messages
 
 
-def count_batch(batch: ScoredBatch) -> None:
+def count_batch(batch: ScoredBatch, inputs: Inputs) -> None:
     """Add one published batch to the metrics."""
     now_seconds = time.time()
     metrics.BATCH_POSTS.labels(AGENT).observe(len(batch.records))
-    scored: Tally[Channel] = Tally()
-    duplicate: Tally[Channel] = Tally()
+    taken: Tally[str] = Tally()
+    duplicate: Tally[str] = Tally()
     verdicts: Tally[tuple[str, str, str]] = Tally()
     dead: Tally[tuple[str, str]] = Tally()
     for record, result in zip(batch.records, batch.results, strict=True):
+        channel = (
+            result.post.channel if isinstance(result, ScoredPost) else inputs.channel_of(record) or UNKNOWN
+        )
+        taken[channel] += 1
         if isinstance(result, ScoredPost):
-            channel = result.post.channel
-            scored[channel] += 1
             duplicate[channel] += result.duplicate_text
             topic, sentiment = result.verdict.topic, result.verdict.sentiment
             verdicts[channel, topic.label if topic else "", sentiment.label if sentiment else ""] += 1
@@ -186,16 +195,23 @@ def count_batch(batch: ScoredBatch) -> None:
             if "other_language" in result.post.flags:
                 metrics.OTHER_LANGUAGE.labels(channel).inc()
         else:
-            dead[record.topic, result.reason] += 1
-    _count(scored, duplicate, verdicts, dead)
+            dead[channel, result.reason] += 1
+    for record in {record.topic: record for record in batch.records}.values():
+        metrics.LAST_RECORD_SECONDS.labels(record.topic).set(record.timestamp_ms / 1000)
+    _count(taken, duplicate, verdicts, dead)
 
 
-def _count(scored: Any, duplicate: Any, verdicts: Any, dead: Any) -> None:
-    for channel, posts in scored.items():
-        metrics.POSTS_IN.labels(channel).inc(posts)
-        metrics.POSTS_SCORED.labels(channel).inc(posts)
+def _count(
+    taken: Tally[str],
+    duplicate: Tally[str],
+    verdicts: Tally[tuple[str, str, str]],
+    dead: Tally[tuple[str, str]],
+) -> None:
+    for channel, records in taken.items():
+        metrics.POSTS_IN.labels(channel).inc(records)
         metrics.POSTS_DUPLICATE.labels(channel).inc(duplicate[channel])
     for labels, posts in verdicts.items():
+        metrics.POSTS_SCORED.labels(labels[0]).inc(posts)
         metrics.VERDICTS.labels(*labels).inc(posts)
-    for (topic, reason), posts in dead.items():
-        metrics.DEAD_LETTERS.labels(topic, reason).inc(posts)
+    for (channel, reason), records in dead.items():
+        metrics.DEAD_LETTERS.labels(channel, reason).inc(records)

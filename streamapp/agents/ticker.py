@@ -23,7 +23,12 @@ class Ticker:
     """One a worker. `end_offsets` gives the end offsets last seen of the assigned partitions."""
 
     def __init__(
-        self, tracker: FrontierTracker, inputs: Inputs, outbox: Outbox, activity: tuple[str, int], ends: EndOffsets
+        self,
+        tracker: FrontierTracker,
+        inputs: Inputs,
+        outbox: Outbox,
+        activity: tuple[str, int],
+        ends: EndOffsets,
     ) -> None:
         self._tracker = tracker
         self._inputs = inputs

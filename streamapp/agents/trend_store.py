@@ -18,7 +18,9 @@ from streamapp.core.trend_state import PartitionWatch, WatchRules
 class TrendStore:
     """The assigned partitions' trend state, in memory and in Kafka."""
 
-    def __init__(self, topic: str, rules: WatchRules, outbox: Outbox, consumer_options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, topic: str, rules: WatchRules, outbox: Outbox, consumer_options: Mapping[str, Any]
+    ) -> None:
         self._topic = topic
         self._rules = rules
         self._outbox = outbox

@@ -50,7 +50,7 @@ class WatchAgent:
         self._outbox = outbox
         self._topics = topics
         self._times = times
-        self._uuid = ""
+        self._late_posts = 0
 
     async def consume(self, stream: Any) -> None:
         """Consume until the stream ends; an error ends the process without ack."""
@@ -118,21 +118,31 @@ class WatchAgent:
             value=message.value,
             headers=tuple(message.headers or ()),
         )
-        metrics.DEAD_LETTERS.labels(message.topic, "bad_activity").inc()
+        metrics.DEAD_LETTERS.labels("unknown", "bad_activity").inc()
         return dead_letter(self._topics.dead_letters, record, None, Rejected("bad_activity", detail))
 
     def _report(self) -> None:
         watches = self._store.partitions
         metrics.SUBJECTS.set(sum(watch.subjects for watch in watches.values()))
         metrics.OPEN_ALERTS.set(sum(len(watch.open_alerts) for watch in watches.values()))
+        late_posts = sum(watch.late_posts for watch in watches.values())
+        # A rebalance starts the partitions' own counters anew.
+        metrics.LATE_POSTS.inc(max(0, late_posts - self._late_posts))
+        self._late_posts = late_posts
         for partition, watch in watches.items():
-            if watch.watermark_ms is not None:
+            if watch.watermark_ms is not None and watch.greatest_frontier_ms is not None:
+                trail_seconds = (watch.greatest_frontier_ms - watch.watermark_ms) / 1000
                 metrics.WATERMARK_SECONDS.labels(str(partition)).set(watch.watermark_ms / 1000)
+                metrics.WATERMARK_TRAIL_SECONDS.labels(str(partition)).set(trail_seconds)
 
 
 def newest_revisions(results: Sequence[TrendMinute | Alert]) -> list[TrendMinute | Alert]:
     """All alert revisions, and of each subject's minute only the newest: a wave of late posts is one message."""
-    newest = {(result.subject, result.minute_start_ms): result for result in results if isinstance(result, TrendMinute)}
+    newest = {
+        (result.subject, result.minute_start_ms): result
+        for result in results
+        if isinstance(result, TrendMinute)
+    }
     return [
         result
         for result in results

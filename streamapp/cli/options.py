@@ -12,7 +12,7 @@ import typer
 from kafka.errors import KafkaError
 from rich.console import Console
 
-from streamapp.cli.kafka_access import StalledReadError
+from streamapp.cluster.kafka_clients import StalledReadError
 from streamapp.core.payload_time import parse_time
 from streamapp.settings import Settings, SettingsError, load_settings
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, cast, get_args
 import typer
 from rich.table import Table
 
-from streamapp.cli.kafka_access import open_producer, read_topic_to_end
+from streamapp.cluster.kafka_clients import open_producer, read_topic_to_end
 from streamapp.cli.options import (
     EXIT_USAGE,
     BrokerOption,

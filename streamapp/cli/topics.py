@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from streamapp.cli.kafka_access import open_admin, topic_uuids
+from streamapp.cluster.kafka_clients import open_admin, topic_uuids
 from streamapp.cli.options import (
     EXIT_USAGE,
     BrokerOption,
@@ -18,8 +18,8 @@ from streamapp.cli.options import (
     stop,
     write_json,
 )
-from streamapp.cli.service_state import read_service_state, write_service_state
-from streamapp.cli.topic_admin import TopicReport, compare_topics, create_topics, plan_topics
+from streamapp.cluster.service_state import read_service_state, write_service_state
+from streamapp.cluster.topic_admin import TopicReport, compare_topics, create_topics, plan_topics
 from streamapp.contracts.messages import InputState, ServiceState, TopicIdentity
 from streamapp.contracts.topics import REDRIVEN
 from streamapp.settings import Settings

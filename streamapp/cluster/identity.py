@@ -21,7 +21,9 @@ def adopt_or_refuse(settings: Settings, names: Sequence[str]) -> dict[str, str]:
         uuids = topic_uuids(admin, names)
     missing = [name for name in names if name not in uuids]
     if missing:
-        raise TopicIdentityError(f"no topic {', '.join(missing)}: create it, or run `streamapp topics create`")
+        raise TopicIdentityError(
+            f"no topic {', '.join(missing)}: create it, or run `streamapp topics create`"
+        )
     state = read_service_state(settings)
     for name in names:
         known = state.get(f"topic/{name}")

@@ -37,5 +37,7 @@ def decode(raw: bytes | None, message_type: type[T] | Any) -> T:
         raise DecodeError(str(error)) from error
     version = getattr(message, "contract_version", CONTRACT_VERSION)
     if version > CONTRACT_VERSION:
-        raise DecodeError(f"contract version {version} is newer than {CONTRACT_VERSION}, which this release reads")
+        raise DecodeError(
+            f"contract version {version} is newer than {CONTRACT_VERSION}, which this release reads"
+        )
     return message

@@ -33,32 +33,58 @@ def _kept(days: float) -> tuple[str, str]:
 
 
 NEWS = Topic(
-    name="news", message=None, key="any", writers=("user",), readers=("score",), config=(_kept(7),),
+    name="news",
+    message=None,
+    key="any",
+    writers=("user",),
+    readers=("score",),
+    config=(_kept(7),),
     summary="News items as JSON, in our own format or the user's by mapping.",
 )
 CHAT = Topic(
-    name="chat", message=None, key="any", writers=("user",), readers=("score",), config=(_kept(7),),
+    name="chat",
+    message=None,
+    key="any",
+    writers=("user",),
+    readers=("score",),
+    config=(_kept(7),),
     summary="Chat messages as JSON, in our own format or the user's by mapping.",
 )
 REDRIVEN = Topic(
-    name="redriven", message=None, key="original key", writers=("redrive",), readers=("score", "redrive"),
+    name="redriven",
+    message=None,
+    key="original key",
+    writers=("redrive",),
+    readers=("score", "redrive"),
     config=(_kept(30),),
     summary="Dead letters sent again, origin in the headers; the ledger that refuses a second redrive.",
 )
 SCORED_POSTS = Topic(
-    name="scored-posts", message=m.ScoredPost, key="post id", writers=("score",),
-    readers=("desk", "retrain", "user"), config=(_kept(7),),
+    name="scored-posts",
+    message=m.ScoredPost,
+    key="post id",
+    writers=("score",),
+    readers=("desk", "retrain", "user"),
+    config=(_kept(7),),
     summary="Every post with its verdict and the model version.",
 )
 SUBJECT_ACTIVITY = Topic(
-    name="subject-activity", message=m.SubjectActivity, key="subject", writers=("score",), readers=("watch",),
+    name="subject-activity",
+    message=m.SubjectActivity,
+    key="subject",
+    writers=("score",),
+    readers=("watch",),
     config=(_kept(2),),
     summary="The activities of one scored batch for one subject; ticks; swap pairs.",
 )
 # segment.ms must stay below the compaction lag, or the active segment hides old records from compaction;
 # the lag keeps the newer record of a key until a stalled worker's older one can no longer arrive (design 6.6).
 SUBJECT_STATE = Topic(
-    name="subject-state", message=None, key="subject", writers=("watch",), readers=("watch",),
+    name="subject-state",
+    message=None,
+    key="subject",
+    writers=("watch",),
+    readers=("watch",),
     config=(
         ("cleanup.policy", "compact"),
         ("min.compaction.lag.ms", str(HOUR_MS)),
@@ -68,43 +94,76 @@ SUBJECT_STATE = Topic(
     summary="Trend state of a subject (MessagePack), or a partition's frontiers; carries the offset it includes.",
 )
 SUBJECT_TRENDS = Topic(
-    name="subject-trends", message=m.TrendMinute, key="subject", writers=("watch",), readers=("desk", "user"),
+    name="subject-trends",
+    message=m.TrendMinute,
+    key="subject",
+    writers=("watch",),
+    readers=("desk", "user"),
     config=(_kept(30),),
     summary="One subject and closed event minute: posts by sentiment, stories, negative stories, expected ones.",
 )
 ALERTS = Topic(
-    name="alerts", message=m.Alert, key="subject", writers=("watch",), readers=("desk", "bridge", "user"),
+    name="alerts",
+    message=m.Alert,
+    key="subject",
+    writers=("watch",),
+    readers=("desk", "bridge", "user"),
     config=(_kept(90),),
     summary="The revisions of every surge: opened, updated, resolved, each with evidence.",
 )
 DEAD_LETTERS = Topic(
-    name="dead-letters", message=None, key="original key", writers=("score", "watch", "retrain"),
-    readers=("redrive", "user"), config=(_kept(30),),
+    name="dead-letters",
+    message=None,
+    key="original key",
+    writers=("score", "watch", "retrain"),
+    readers=("redrive", "user"),
+    config=(_kept(30),),
     summary="Inputs that cannot be used: the original bytes, origin and reason in headers.",
 )
 LABEL_REQUESTS = Topic(
-    name="label-requests", message=m.LabelRequest, key="post id", writers=("score", "watch"), readers=("desk",),
+    name="label-requests",
+    message=m.LabelRequest,
+    key="post id",
+    writers=("score", "watch"),
+    readers=("desk",),
     config=(_kept(7),),
     summary="Posts worth a person's minute.",
 )
 LABELS = Topic(
-    name="labels", message=m.Label, key="post id", writers=("desk", "import"), readers=("retrain",),
+    name="labels",
+    message=m.Label,
+    key="post id",
+    writers=("desk", "import"),
+    readers=("retrain",),
     config=(_kept(7),),
     summary="What a person or a guarded rule says is right for a post.",
 )
 MODEL_ANNOUNCEMENTS = Topic(
-    name="model-announcements", message=m.ModelAnnounced, key="model name", writers=("retrain", "cli", "score"),
-    readers=("score", "retrain"), partitions="one", config=(("retention.ms", "-1"),),
+    name="model-announcements",
+    message=m.ModelAnnounced,
+    key="model name",
+    writers=("retrain", "cli", "score"),
+    readers=("score", "retrain"),
+    partitions="one",
+    config=(("retention.ms", "-1"),),
     summary="Which bundle serves; every reader folds the whole log by one rule.",
 )
 MODEL_EVENTS = Topic(
-    name="model-events", message=m.ModelEvent, key="model name", writers=("score",), readers=("retrain", "cli"),
+    name="model-events",
+    message=m.ModelEvent,
+    key="model name",
+    writers=("score",),
+    readers=("retrain", "cli"),
     config=(_kept(90),),
     summary="What a worker did with a bundle.",
 )
 SERVICE_STATE = Topic(
-    name="service-state", message=m.ServiceState, key="`topic/NAME` or `input/NAME`", writers=("score", "cli"),
-    readers=("score",), partitions="one",
+    name="service-state",
+    message=m.ServiceState,
+    key="`topic/NAME` or `input/NAME`",
+    writers=("score", "cli"),
+    readers=("score",),
+    partitions="one",
     config=(("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.1")),
     summary="Topic UUIDs and paused inputs; read to the end before serving, then followed.",
 )

@@ -60,7 +60,8 @@ def open_alert(minute: int, window: WindowCounts, assessment: Assessment, rules:
 
 def severity_of(observed: int, expected: float, probability: float, rules: SurgeRules) -> Severity:
     """`critical`: at least 5 times the expectation (taken as one story or more) and 10,000 times less likely than
-    an alert must be; else `warning`."""
+    an alert must be; else `warning`.
+    """
     unlikely = probability <= rules.false_alarm_probability * CRITICAL_PROBABILITY_FACTOR
     return "critical" if unlikely and observed >= CRITICAL_RATIO * max(expected, 1.0) else "warning"
 

@@ -18,7 +18,8 @@ def minute_of(event_time_ms: int) -> int:
 
 class EventTimeRules(Struct, frozen=True, kw_only=True):
     """`lateness_ms`: how long after its end a minute stays open. `allowance_ms`: the most that the watermark may
-    trail the greatest frontier."""
+    trail the greatest frontier.
+    """
 
     lateness_ms: int = 120_000
     allowance_ms: int = 1_800_000

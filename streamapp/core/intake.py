@@ -9,7 +9,8 @@ How the parts of a post are read (paths come from the input's rules; null counts
   time     core/payload_time.py; missing, or later than the record's own time by more than the tolerance:
            the record's time, flagged
   source   string or number, at most 256 characters
-  symbols  a list of strings, or one string with commas, semicolons or blanks between them
+  symbols  a list of strings, or one string with commas, semicolons or blanks between them; what looks like no
+           ticker is dropped, the first 20 are kept
 A redriven record has the id, times and channel of its first origin; its identity stays its own offset.
 """
 
@@ -31,8 +32,11 @@ MAX_ID_CHARS = 256
 MAX_SOURCE_CHARS = 256
 MAX_SYMBOLS = 20
 MAX_SYMBOL_CHARS = 12
+# How much of a symbols field is looked at: a list or string far beyond any real one must not cost time.
+MAX_SYMBOLS_READ = 200
+MAX_SYMBOLS_CHARS = 4_000
 # Markup may outweigh the text it carries; beyond this many times the text limit nothing is read.
-RAW_TEXT_FACTOR = 8
+RAW_TEXT_FACTOR = 4
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9.:=/_-]*")
@@ -202,11 +206,11 @@ def _read_symbols(tree: dict[str, Any], path: str | None) -> tuple[str, ...] | R
     if not raw and isinstance(raw, str | list | None):
         return ()
     if isinstance(raw, str):
-        raw = _BETWEEN_SYMBOLS.split(raw)
+        raw = _BETWEEN_SYMBOLS.split(raw[:MAX_SYMBOLS_CHARS])
     if not isinstance(raw, list):
         return Rejected("wrong_type", f"field {path} is {json_type(raw)}, not a list of strings")
     found: dict[str, None] = {}
-    for entry in raw:
+    for entry in raw[:MAX_SYMBOLS_READ]:
         if entry is not None and not isinstance(entry, str):
             return Rejected("wrong_type", f"field {path} holds {json_type(entry)}, not only strings")
         symbol = _bounded_symbol(entry or "")

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 class PauseRules(Struct, frozen=True, kw_only=True):
     """An input pauses after `in_a_row` dead letters without a post between, or when among its last `window_records`
-    more than `share` were dead letters. A window that is not full yet decides nothing."""
+    more than `share` were dead letters. A window that is not full yet decides nothing.
+    """
 
     in_a_row: int = 1_000
     share: float = 0.5
@@ -36,6 +37,9 @@ class DeadLetterRun:
         self._in_a_row = self._in_a_row + 1 if dead else 0
         if self._in_a_row >= rules.in_a_row:
             return f"{self._in_a_row} dead letters in a row"
-        if len(self._fates) == rules.window_records and self._dead_in_window > rules.share * rules.window_records:
+        if (
+            len(self._fates) == rules.window_records
+            and self._dead_in_window > rules.share * rules.window_records
+        ):
             return f"{self._dead_in_window} dead letters among the last {rules.window_records} records"
         return None

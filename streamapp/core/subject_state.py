@@ -28,7 +28,8 @@ class StateError(ValueError):
 
 class SubjectRecord(Struct, array_like=True):
     """The record. `sources` rows are (UUID's index in `uuids`, partition, applied offset); entries and headlines name
-    their source by its row."""
+    their source by its row.
+    """
 
     version: int
     offset: int

@@ -5,7 +5,14 @@ Knows one subject and nothing of ticks: the caller says which minutes are closed
 
 from msgspec import Struct
 
-from streamapp.contracts.messages import Activity, Alert, AlertState, SentimentCounts, StoryEvidence, TrendMinute
+from streamapp.contracts.messages import (
+    Activity,
+    Alert,
+    AlertState,
+    SentimentCounts,
+    StoryEvidence,
+    TrendMinute,
+)
 from streamapp.core.alert import TOP_STORIES, OpenAlert, Scene, describe, next_state, open_alert, outlasted
 from streamapp.core.event_time import HOUR_MS, MINUTE_MS, minute_of
 from streamapp.core.open_minute import OpenMinute

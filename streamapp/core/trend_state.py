@@ -9,7 +9,15 @@ from collections import defaultdict
 import msgspec
 from msgspec import Struct
 
-from streamapp.contracts.messages import Activity, ActivityBatch, Alert, SubjectActivity, SwapPairs, Tick, TrendMinute
+from streamapp.contracts.messages import (
+    Activity,
+    ActivityBatch,
+    Alert,
+    SubjectActivity,
+    SwapPairs,
+    Tick,
+    TrendMinute,
+)
 from streamapp.core.alert import alert_id
 from streamapp.core.event_time import HOUR_MS, MINUTE_MS, EventTimeRules, SourceClock, SourceClocks, minute_of
 from streamapp.core.story import parse_fingerprint
@@ -32,7 +40,8 @@ class WatchRules(Struct, frozen=True, kw_only=True):
 
 class FrontiersRecord(Struct, array_like=True):
     """How far a partition is. `offset` is the last applied one of `subject-activity`; `watched_since` the first
-    minute that ever closed with activity, where every subject's past begins."""
+    minute that ever closed with activity, where every subject's past begins.
+    """
 
     version: int
     offset: int

@@ -37,9 +37,7 @@ class LanguageDetector:
         self._detector.detect("the model is loaded before the first post", k=1)
 
     def is_other_language(self, cleaned_text: str) -> bool:
-        """Whether `cleaned_text` is surely in none of the languages. A bundle without languages takes all
-        texts.
-        """
+        """Whether `cleaned_text` is surely in none of the languages. Without languages every text is taken."""
         words = text_without_marks(cleaned_text)
         if not self._languages or sum(map(str.isalpha, words)) < self._min_letters:
             return False

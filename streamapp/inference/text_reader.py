@@ -1,7 +1,7 @@
 """Texts to readings: the duplicate cache, one model call a batch, and the search for a text that fails alone.
 
-A text that makes the model raise is a value (`UnreadableText`), not an exception; a model that fails on every text
-of a batch, or gives non-finite numbers in more than one batch, is at fault itself and raises `ModelFailure`.
+A text that makes the model raise is a value (`UnreadableText`), not an exception. A model that then fails on an
+ordinary text too, or gives non-finite numbers in more than one batch, is at fault itself: `ModelFailure`.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,9 @@ from streamapp.core.verdict import HeadLabels, ScoredText, TextReading, sentimen
 from streamapp.inference.language import LanguageDetector
 from streamapp.inference.model_slot import ModelSlot, ServingModel
 from streamapp.inference.onnx_model import NotFiniteError, Prediction
+
+# Asked after a text failed alone: whether it was the text or the model.
+ORDINARY_TEXT = "The company publishes its annual report."
 
 
 class ModelFailure(RuntimeError):
@@ -45,7 +48,7 @@ class TextReader:
         known = {text: cache[version, text] for text in texts if (version, text) in cache}
         fresh = list(dict.fromkeys(text for text in texts if text not in known))
         read = dict(zip(fresh, await self._read_fresh(model, fresh), strict=True)) if fresh else {}
-        self._judge_model(read)
+        await self._judge_model(model, read)
         results: list[ScoredText | UnreadableText] = []
         seen: set[str] = set()
         for text in texts:
@@ -88,12 +91,14 @@ class TextReader:
             other_language=self._language.is_other_language(text),
         )
 
-    def _judge_model(self, read: dict[str, TextReading | UnreadableText]) -> None:
+    async def _judge_model(self, model: ServingModel, read: dict[str, TextReading | UnreadableText]) -> None:
         unreadable = [reading for reading in read.values() if isinstance(reading, UnreadableText)]
         if not unreadable:
             return
-        if len(read) > 1 and len(unreadable) == len(read):
-            raise ModelFailure(f"the model fails on every text of a batch: {unreadable[0].detail}")
+        try:
+            await model.predict([ORDINARY_TEXT])
+        except Exception as error:
+            raise ModelFailure(f"the model fails on an ordinary text too: {unreadable[0].detail}") from error
         if any(reading.reason == "not_finite" for reading in unreadable):
             self._batches_not_finite += 1
             if self._batches_not_finite > 1:

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from streamapp.cli.kafka_access import open_admin, open_producer, read_topic_to_end, topic_uuids
-from streamapp.cli.service_state import read_service_state, write_service_state
-from streamapp.cli.topic_admin import create_topics, plan_topics
+from streamapp.cluster.kafka_clients import open_admin, open_producer, read_topic_to_end, topic_uuids
+from streamapp.cluster.service_state import read_service_state, write_service_state
+from streamapp.cluster.topic_admin import create_topics, plan_topics
 from streamapp.cli.topics import app
 from streamapp.contracts.messages import InputState, TopicIdentity
 from streamapp.settings import (
@@ -90,7 +90,7 @@ def test_a_topic_that_the_cluster_refuses_is_named(config: Path, settings: Setti
 
 
 def test_a_broker_that_does_not_answer_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamapp.cli.kafka_access.BOOTSTRAP_TIMEOUT_MS", 500)
+    monkeypatch.setattr("streamapp.cluster.kafka_clients.BOOTSTRAP_TIMEOUT_MS", 500)
     result = invoke(config, "list", "--broker", "127.0.0.1:1")
     assert result.exit_code == 3
     assert "127.0.0.1:1" in result.stderr

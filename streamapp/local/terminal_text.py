@@ -1,0 +1,18 @@
+"""Foreign text on a terminal: posts are written by strangers, and a terminal obeys control characters."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+
+def printable(text: str) -> str:
+    """`text` without characters that steer a terminal or turn its writing direction."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def foreign(text: str, style: str = "", limit: int | None = None) -> Text:
+    """A rich text of `text` as it is: no markup, no control characters, cut to `limit` characters."""
+    safe = printable(text)
+    if limit is not None and len(safe) > limit:
+        safe = safe[: max(1, limit - 1)].rstrip() + "…"
+    return Text(safe, style=style, no_wrap=True, overflow="ellipsis")
