@@ -43,11 +43,11 @@ from streamapp.inference.model_slot import ModelSlot
 from streamapp.inference.onnx_model import OnnxModel
 from streamapp.inference.text_reader import TextReader
 from streamapp.settings import InputSettings, Settings
+from streamapp.starter import STARTER_MODEL
 from streamapp.symbols import load_symbol_table
 
 log = logging.getLogger(__name__)
 
-STARTER_MODEL = Path(__file__).parent / "starter_model"
 # Longer than a broker takes to restart or to elect a leader, shorter than anyone's patience: after it the process
 # stops without ack and its supervisor decides.
 DELIVERY_TIMEOUT_SECONDS = 120.0

@@ -96,9 +96,18 @@ LOOP_LAG_SECONDS = Gauge(
     "streamapp_loop_lag_seconds", "How late the event loop's last tick was.", registry=REGISTRY
 )
 
+BRIDGE_OPEN_ALERTS = Gauge("streamapp_bridge_open_alerts", "Surges that Alertmanager is told of.", registry=REGISTRY)
+BRIDGE_SENT = Counter("streamapp_bridge_notices", "Alerts that Alertmanager took, renewals included.", registry=REGISTRY)
+BRIDGE_FAILURES = Counter("streamapp_bridge_failures", "Requests that Alertmanager did not take.", registry=REGISTRY)
+BRIDGE_UNREADABLE = Counter("streamapp_bridge_unreadable", "Records of `alerts` that are no alert.", registry=REGISTRY)
+BRIDGE_LAST_SUCCESS = Gauge(
+    "streamapp_bridge_last_success_seconds", "Unix time when Alertmanager last took the alerts.", registry=REGISTRY
+)
+
 CATALOGUE: tuple[MetricWrapperBase, ...] = (
     POSTS_IN, POSTS_SCORED, POSTS_DUPLICATE, DEAD_LETTERS, VERDICTS, OTHER_LANGUAGE, BATCH_POSTS, STAGE_SECONDS,
     PUBLISH_TO_VERDICT_SECONDS, SEND_RETRIES, WATERMARK_SECONDS, WATERMARK_TRAIL_SECONDS, LATE_POSTS, ALERTS,
     OPEN_ALERTS, SUBJECTS, STATE_RECOVERY_SECONDS, STATE_RECORDS, CONSUMER_LAG_POSTS, INPUT_PAUSED, OFFSETS_LOST,
     LAST_RECORD_SECONDS, MODEL, CPU_FALLBACK, LOOP_LAG_SECONDS,
+    BRIDGE_OPEN_ALERTS, BRIDGE_SENT, BRIDGE_FAILURES, BRIDGE_UNREADABLE, BRIDGE_LAST_SUCCESS,
 )  # fmt: skip

@@ -7,7 +7,7 @@ stops the start with its name. Nothing else in the service reads the environment
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ class _Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class BrokerAccess(_Group, frozen=True, kw_only=True):
-    """How to reach Kafka. `sasl_password` is never logged."""
+    """How to reach Kafka. `sasl_password` is never shown, neither in a log nor in a traceback."""
 
     bootstrap: str = "127.0.0.1:9092"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -38,6 +38,13 @@ class BrokerAccess(_Group, frozen=True, kw_only=True):
     sasl_username: str | None = None
     sasl_password: str | None = None
     ssl_ca_file: str | None = None
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        hidden = {**msgspec.structs.asdict(self), "sasl_password": self.sasl_password and "***"}
+        yield from hidden.items()
+
+    def __repr__(self) -> str:
+        return f"BrokerAccess({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 class TopicSettings(_Group, frozen=True, kw_only=True):
@@ -155,6 +162,15 @@ class HttpSettings(_Group, frozen=True, kw_only=True):
     port: int = 9464
 
 
+class BridgeSettings(_Group, frozen=True, kw_only=True):
+    """Where surge alerts are sent, how often open ones are renewed, and the bridge's own health page."""
+
+    alertmanager_url: str = "http://127.0.0.1:9093"
+    renew_seconds: float = 60.0
+    http_host: str = "127.0.0.1"
+    http_port: int = 9465
+
+
 class Settings(_Group, frozen=True, kw_only=True):
     """Everything a streamapp process can be told."""
 
@@ -172,6 +188,7 @@ class Settings(_Group, frozen=True, kw_only=True):
     intake: IntakeSettings = IntakeSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     http: HttpSettings = HttpSettings()
+    bridge: BridgeSettings = BridgeSettings()
 
 
 def load_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:

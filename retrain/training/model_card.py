@@ -8,6 +8,11 @@ from streamapp.contracts.manifest import Manifest
 _FIGURES = """## Figures
 
 Test splits of the sets it was trained on; no test text, nor a near copy of one, was trained on."""
+_PRECISION = {
+    "fp32": "Weights are stored in half precision and widened at load; it computes in float32.",
+    "fp16": "It computes in half precision.",
+    "int8": "Products are in 8 bits (smoothed, per channel); one text a forward pass, see batch_policy.",
+}
 _LIMITS = """## Limits
 
 - English only. Sarcasm, and figures that need arithmetic (a loss smaller than feared), are read poorly.
@@ -44,9 +49,9 @@ def _introduction(manifest: Manifest) -> str:
         f"# {manifest.model_version}\n\n"
         f"Sentiment ({', '.join(outputs.sentiment or ())}) and one of {len(outputs.topic or ())} topics\n"
         "of short English financial news and chat, by one pass of a small encoder with two heads:\n"
-        f"{manifest.encoder}, fine-tuned. Weights are stored in half precision, computed in\n"
-        f"{manifest.precision}; at most {manifest.max_tokens} tokens a text. The tokenizer's normaliser drops\n"
-        f"links. Probabilities are calibrated by one temperature a head: {manifest.temperatures}."
+        f"{manifest.encoder}, fine-tuned. {_PRECISION[manifest.precision]}\n"
+        f"At most {manifest.max_tokens} tokens a text; the tokenizer's normaliser drops links. Probabilities are\n"
+        f"calibrated by one temperature a head: {manifest.temperatures}."
     )
 
 

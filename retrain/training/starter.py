@@ -19,9 +19,10 @@ from retrain.training.examples import Example, fingerprint, merged, read_example
 from retrain.training.export import check_parity, export_graph, round_to_half, stored_as_half
 from retrain.training.figures import fitted_temperature
 from retrain.training.fine_tune import TrainingSettings, all_logits, fine_tune
-from retrain.training.measure import benchmark_examples, measure, summary
-from retrain.training.model_card import model_card
+from retrain.training.measure import benchmark_examples
 from retrain.training.network import MultiHeadEncoder, load_weights, new_network
+from retrain.training.quantise import QuantisationSettings, quantised
+from retrain.training.ship import Shipment, check_agreement
 from retrain.training.starter_sources import (
     ENCODER,
     ENCODER_LICENCE,
@@ -30,24 +31,15 @@ from retrain.training.starter_sources import (
     base_encoder,
     starter_tokenizer,
 )
-from streamapp.contracts.bundle import Bundle, read_bundle, write_bundle
+from streamapp.contracts.bundle import Bundle
 from streamapp.contracts.encoding import TextEncoder
-from streamapp.contracts.manifest import (
-    MODEL_FILE,
-    REPORT_FILE,
-    TOKENIZER_FILE,
-    Manifest,
-    Outputs,
-    TrainingSource,
-)
+from streamapp.contracts.manifest import Manifest, Outputs, TrainingSource
 from streamapp.contracts.messages import SENTIMENTS
-from streamapp.inference.onnx_model import OnnxModel
-from streamapp.settings import ModelSettings
 
 NAME = "starter"
 SERVED_MAX_TOKENS = 128
-CARD_FILE = "README.md"
-_PARITY_TEXTS = 400
+_EVERY_FOR_PARITY = 16
+_EVERY_FOR_CALIBRATION = 12
 
 
 class Corpus(Struct, frozen=True, kw_only=True):
@@ -64,52 +56,78 @@ class Corpus(Struct, frozen=True, kw_only=True):
         return [example for example in self.examples if example.split == split]
 
 
+class StarterPlan(Struct, frozen=True, kw_only=True):
+    """What to build. With `weights` nothing is trained: those of an earlier run are taken."""
+
+    version: str = "1.0.0"
+    training: TrainingSettings = TrainingSettings()
+    quantisation: QuantisationSettings = QuantisationSettings()
+    weights: Path | None = None
+
+
+class Trained(Struct, frozen=True, kw_only=True):
+    """A network ready to ship: weights rounded, temperatures fitted."""
+
+    network: MultiHeadEncoder
+    tokenizer: bytes
+    manifest: Manifest
+    report: dict[str, Any]
+
+
 def build_starter(
-    datasets: Path,
-    out: Path,
-    version: str,
-    settings: TrainingSettings,
-    work: Path,
-    *,
-    weights: Path | None = None,
-) -> Bundle:
-    """Trains (or takes `weights`), measures and writes the starter bundle to the new folder `out`."""
+    datasets: Path, out: Path, work: Path, plan: StarterPlan, *, int8_out: Path | None = None
+) -> list[Bundle]:
+    """Trains (or takes the plan's weights), measures and writes the new folders `out` and, asked for,
+    `int8_out`.
+
+    The 8-bit variant is written only if it agrees with the float32 one on enough test texts.
+    """
+    corpus = read_corpus(datasets)
+    trained = _trained(corpus, work, plan)
+    plain = export_graph(trained.network)
+    judged = [*corpus.of("test"), *benchmark_examples(datasets, MEASURED_ON)]
+    shipment = Shipment(manifest=trained.manifest, tokenizer=trained.tokenizer, report=trained.report)
+    reference = shipment.draft(stored_as_half(plain), work)
+    served_encoder = TextEncoder(trained.tokenizer, SERVED_MAX_TOKENS)
+    texts = [example.text for example in corpus.of("test")]
+    parity = check_parity(trained.network, served_encoder, reference, texts[::_EVERY_FOR_PARITY])
+    bundles = [shipment.write(out, reference, judged, {"parity_with_torch": parity})]
+    if int8_out is not None:
+        typical = served_encoder.encode(
+            [example.text for example in corpus.of("dev")[::_EVERY_FOR_CALIBRATION]]
+        )
+        changes = {"name": f"{NAME}-int8", "precision": "int8", "batch_policy": "alone"}
+        small_shipment = msgspec.structs.replace(
+            shipment, manifest=msgspec.structs.replace(trained.manifest, **changes)
+        )
+        small = small_shipment.draft(quantised(plain, typical, plan.quantisation), work)
+        agrees = check_agreement(small, reference, texts)
+        measured = {"agreement_with_fp32": agrees, "quantisation": plan.quantisation}
+        bundles.append(small_shipment.write(int8_out, small, judged, measured))
+    return bundles
+
+
+def _trained(corpus: Corpus, work: Path, plan: StarterPlan) -> Trained:
+    settings = plan.training
     torch.manual_seed(settings.seed)
     base = base_encoder()
     tokenizer = starter_tokenizer(base)
     encoder = TextEncoder(tokenizer, settings.max_tokens)
-    corpus = read_corpus(datasets)
     network = new_network(base, corpus.labels, settings.pooling, settings.dropout)
     started = time.process_time()
-    if weights is None:
+    if plan.weights is None:
         history = fine_tune(network, encoder, corpus.examples, settings, work, _say)
         _keep_history(work, history, time.process_time() - started)
     else:
-        load_weights(network, weights)
+        load_weights(network, plan.weights)
     network = round_to_half(network.eval())
     temperatures = calibrate(network, encoder, corpus.of("dev"))
-    manifest = _manifest(version, settings, corpus, temperatures)
-    graph = stored_as_half(export_graph(network)).SerializeToString()
-    draft = write_bundle(work / "draft", manifest, {MODEL_FILE: graph, TOKENIZER_FILE: tokenizer})
-    model = OnnxModel.load(draft, ModelSettings(max_tokens=SERVED_MAX_TOKENS))
-    parity_texts = [example.text for example in corpus.of("test")[:_PARITY_TEXTS]]
-    served_encoder = TextEncoder(tokenizer, SERVED_MAX_TOKENS)
-    report = _report(corpus, settings, temperatures, work)
-    report["parity"] = {
-        "texts": len(parity_texts),
-        "greatest_difference": check_parity(network, served_encoder, model, parity_texts),
-    }
-    report["tests"] = measure(model, corpus.of("test"))
-    report["benchmarks"] = measure(model, benchmark_examples(datasets, MEASURED_ON))
-    complete = msgspec.structs.replace(manifest, metrics=summary(report))
-    files: dict[str, bytes | Path] = {
-        MODEL_FILE: graph,
-        TOKENIZER_FILE: tokenizer,
-        REPORT_FILE: msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n",
-        CARD_FILE: model_card(complete, report).encode(),
-    }
-    write_bundle(out, complete, files)
-    return read_bundle(out)
+    return Trained(
+        network=network,
+        tokenizer=tokenizer,
+        manifest=_manifest(plan.version, settings, corpus, temperatures),
+        report=_report(corpus, settings, work),
+    )
 
 
 def read_corpus(datasets: Path) -> Corpus:
@@ -166,17 +184,14 @@ def _training_fingerprint(corpus: Corpus, settings: TrainingSettings) -> str:
     return f"sha256:{used} {msgspec.json.encode(settings, order='sorted').decode()}"
 
 
-def _report(
-    corpus: Corpus, settings: TrainingSettings, temperatures: dict[str, float], work: Path
-) -> dict[str, Any]:
+def _report(corpus: Corpus, settings: TrainingSettings, work: Path) -> dict[str, Any]:
     history = work / "history.json"
     return {
         "settings": settings,
         "texts": {split: len(corpus.of(split)) for split in ("train", "dev", "test")},
         "dropped_because_in_a_test": corpus.dropped_duplicates,
-        "temperatures": temperatures,
         "training": msgspec.json.decode(history.read_bytes()) if history.exists() else {},
-        "versions": {"torch": torch.__version__, "onnx": onnx.__version__},
+        "versions": {"torch": str(torch.__version__), "onnx": onnx.__version__},
     }
 
 
@@ -199,6 +214,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="take these weights instead of training")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--settings", default="{}", help="training settings as JSON, over the defaults")
+    parser.add_argument("--int8-out", type=Path, help="folder to create for the 8-bit variant")
     return parser.parse_args()
 
 
@@ -206,16 +222,16 @@ def main() -> None:
     """The command."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    settings = msgspec.json.decode(arguments.settings, type=TrainingSettings)
-    bundle = build_starter(
-        arguments.datasets,
-        arguments.out,
-        arguments.version,
-        settings,
-        arguments.work,
+    plan = StarterPlan(
+        version=arguments.version,
+        training=msgspec.json.decode(arguments.settings, type=TrainingSettings),
         weights=arguments.weights,
     )
-    _say(f"{bundle.manifest.model_version} in {bundle.folder}: {bundle.manifest.metrics}")
+    bundles = build_starter(
+        arguments.datasets, arguments.out, arguments.work, plan, int8_out=arguments.int8_out
+    )
+    for bundle in bundles:
+        _say(f"{bundle.manifest.model_version} in {bundle.folder}: {bundle.manifest.metrics}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 import typer
 
-from streamapp.cli import broker, topics
+from streamapp.cli import broker, redrive, topics
+from streamapp.cli.bridge import bridge
+from streamapp.cli.demo import demo
+from streamapp.cli.doctor import doctor
 from streamapp.cli.worker import worker
 from streamapp.release import RELEASE
 
@@ -12,8 +15,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(worker)
+app.command()(demo)
+app.command()(bridge)
+app.command()(doctor)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
+app.add_typer(redrive.app, name="redrive")
 
 
 @app.command()

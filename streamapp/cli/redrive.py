@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final, cast, get_args
 import typer
 from rich.table import Table
 
-from streamapp.cluster.kafka_clients import open_producer, read_topic_to_end
 from streamapp.cli.options import (
     EXIT_USAGE,
     BrokerOption,
@@ -25,6 +24,7 @@ from streamapp.cli.options import (
     stop,
     write_json,
 )
+from streamapp.cluster.kafka_clients import open_producer, read_topic_to_end
 from streamapp.contracts.dead_letter import redriven_headers
 from streamapp.contracts.messages import DeadLetterReason
 from streamapp.contracts.topics import DEAD_LETTERS, REDRIVEN

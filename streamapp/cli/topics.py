@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from streamapp.cluster.kafka_clients import open_admin, topic_uuids
 from streamapp.cli.options import (
     EXIT_USAGE,
     BrokerOption,
@@ -18,6 +17,7 @@ from streamapp.cli.options import (
     stop,
     write_json,
 )
+from streamapp.cluster.kafka_clients import open_admin, topic_uuids
 from streamapp.cluster.service_state import read_service_state, write_service_state
 from streamapp.cluster.topic_admin import TopicReport, compare_topics, create_topics, plan_topics
 from streamapp.contracts.messages import InputState, ServiceState, TopicIdentity

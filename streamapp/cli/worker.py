@@ -30,4 +30,6 @@ def worker(config: ConfigFile = None, broker: BrokerOption = None) -> None:
     except (TopicIdentityError, BundleError) as error:
         raise stop(str(error), EXIT_USAGE) from error
     except KafkaError as error:
-        raise stop(f"Kafka at {settings.broker.bootstrap}: {type(error).__name__}: {error}", EXIT_BROKER) from error
+        raise stop(
+            f"Kafka at {settings.broker.bootstrap}: {type(error).__name__}: {error}", EXIT_BROKER
+        ) from error

@@ -3,7 +3,7 @@
 Decoding raises one error, `DecodeError`, which names what is wrong and where; it never returns half a message.
 """
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -24,7 +24,11 @@ def encode(message: msgspec.Struct) -> bytes:
     return _encoder.encode(message)
 
 
-def decode(raw: bytes | None, message_type: type[T] | Any) -> T:
+@overload
+def decode(raw: bytes | None, message_type: type[T]) -> T: ...
+@overload
+def decode(raw: bytes | None, message_type: Any) -> Any: ...
+def decode(raw: bytes | None, message_type: Any) -> Any:
     """The message of `message_type` (a struct or a union of tagged structs) in `raw`, or `DecodeError`."""
     if raw is None:
         raise DecodeError("null value where a message was expected")
@@ -32,7 +36,7 @@ def decode(raw: bytes | None, message_type: type[T] | Any) -> T:
     if decoder is None:
         decoder = _decoders[message_type] = msgspec.json.Decoder(message_type)
     try:
-        message: T = decoder.decode(raw)
+        message = decoder.decode(raw)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise DecodeError(str(error)) from error
     version = getattr(message, "contract_version", CONTRACT_VERSION)

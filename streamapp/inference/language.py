@@ -7,6 +7,7 @@ A text counts as other language where all of this holds
   - at least `min_letters` letters are left without URLs and without words that hold @, # or $
   - all undeclared languages together have a probability of at least `min_probability`
   - one undeclared language alone has at least 0.5
+  - both in the text's own spelling and in small letters
 Together, because a Swedish sentence shares its probability with Danish and Norwegian; and one must stand out,
 because on short lists of names ("ESI Group SA reports Q3 results") many languages get a little each.
 """
@@ -41,8 +42,11 @@ class LanguageDetector:
         words = text_without_marks(cleaned_text)
         if not self._languages or sum(map(str.isalpha, words)) < self._min_letters:
             return False
-        # Upper case misleads the detector: tickers and shouted headlines look like German or Indonesian.
-        words = words.lower()
+        # Capitals mislead the detector both ways (shouted headlines one, "Deutsche Bank cuts to Hold" in small letters
+        # the other), so a text must be foreign in either spelling.
+        return self._is_surely_other(words.lower()) and self._is_surely_other(words)
+
+    def _is_surely_other(self, words: str) -> bool:
         leading = self._detector.detect(words, k=1)
         if not leading or leading[0]["lang"] in self._languages:
             return False

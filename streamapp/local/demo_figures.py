@@ -18,7 +18,7 @@ from streamapp.contracts.messages import Alert, Channel, ScoredPost, SourceOffse
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.contracts.topics import ALERTS, DEAD_LETTERS, SCORED_POSTS, SUBJECT_TRENDS
 
-LATEST_POSTS: Final = 12
+LATEST_POSTS: Final = 24
 RATE_WINDOW_MS: Final = 5_000
 FOLLOWED: Final = (SCORED_POSTS, SUBJECT_TRENDS, ALERTS, DEAD_LETTERS)
 
@@ -39,9 +39,10 @@ class Accounting(Struct, frozen=True, kw_only=True):
 
 
 class SeenAlert(Struct):
-    """The newest revision of an alert, and when each of its revisions was seen (real time)."""
+    """An alert's newest revision, the one at its height, and when each revision was seen (real time)."""
 
     newest: Alert
+    height: Alert
     seen_at_ms: dict[int, int]
 
 
@@ -134,8 +135,9 @@ class DemoFigures:
         if letter.origin.source_offset in self.dead:
             self.repeated_records += 1
             return
-        self.dead.add(letter.origin.source_offset)
         self.reasons[letter.reason] += 1
+        if letter.origin.topic in self._inputs:  # else one of watch's, which no post became
+            self.dead.add(letter.origin.source_offset)
 
     def _fold_trend(self, record: RawRecord, now_ms: int) -> None:
         del now_ms
@@ -147,12 +149,14 @@ class DemoFigures:
 
     def _fold_alert(self, record: RawRecord, now_ms: int) -> Alert | None:
         alert = decode(record.value, Alert)
-        seen = self.alerts.setdefault(alert.alert_id, SeenAlert(alert, {}))
+        seen = self.alerts.setdefault(alert.alert_id, SeenAlert(alert, alert, {}))
         if alert.revision in seen.seen_at_ms:
             return None
         seen.seen_at_ms[alert.revision] = now_ms
         if alert.revision >= seen.newest.revision:
             seen.newest = alert
+        if alert.observed_negative_stories >= seen.height.observed_negative_stories:
+            seen.height = alert
         return alert
 
 

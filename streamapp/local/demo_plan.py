@@ -33,6 +33,7 @@ from streamapp.settings import (
 
 PARTITIONS: Final = 4
 HOUR_SECONDS: Final = 3_600
+MINUTE_MS: Final = 60_000
 # Posts of the day's last minute that are still on their way must not find their minute closed by the closing posts.
 CLOSING_PAUSE_SECONDS: Final = 2.0
 SUBJECTS_TO_ALERT: Final = frozenset({"company:CLDB", "topic:energy_oil"})
@@ -94,7 +95,9 @@ class DemoFiles(Struct, frozen=True):
         return self.folder / "broker"
 
 
-def demo_settings(plan: DemoPlan, files: DemoFiles, bootstrap: str, http_port: int, bundle: Path | None) -> Settings:
+def demo_settings(
+    plan: DemoPlan, files: DemoFiles, bootstrap: str, http_port: int, bundle: Path | None
+) -> Settings:
     """The settings file of the demo's worker."""
     return Settings(
         broker=BrokerAccess(bootstrap=bootstrap),
@@ -111,8 +114,11 @@ def demo_settings(plan: DemoPlan, files: DemoFiles, bootstrap: str, http_port: i
 
 
 def shift_ms(plan: DemoPlan, now_ms: int) -> int:
-    """What to add to the day's own times so that its last post, a closing one, falls on `now_ms`."""
-    return shift_to_end_at(DAY_START_MS + int(plan.closing_seconds * 1000), now_ms)
+    """What to add to the day's own times so that its last post, a closing one, falls on the last full minute
+    before `now_ms`: whole minutes, so that every run cuts the day into the same ones.
+    """
+    shift = shift_to_end_at(DAY_START_MS + int(plan.closing_seconds * 1000), now_ms)
+    return shift - shift % MINUTE_MS
 
 
 def demo_records(plan: DemoPlan, day: list[SampleRecord], shift: int) -> list[ReplayRecord]:

@@ -23,7 +23,9 @@ KILL_TIMEOUT_SECONDS: Final = 10
 class OwnedProcess:
     """A running child. `log` keeps everything it prints."""
 
-    def __init__(self, command: Sequence[str], log: Path, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, folder: Path, environment: Mapping[str, str]
+    ) -> None:
         """Starts `command` (absolute path first) in `folder`."""
         self.log = log
         started: Future[subprocess.Popen[bytes]] = Future()

@@ -25,7 +25,9 @@ class StreamReader:
             self.uuids = topic_uuids(admin, topics)
         missing = [topic for topic in topics if topic not in self.uuids]
         if missing:
-            raise TopicMissingError(f"no topic {', '.join(missing)}: run `streamapp topics create`, or see --config")
+            raise TopicMissingError(
+                f"no topic {', '.join(missing)}: run `streamapp topics create`, or see --config"
+            )
         self._consumer = open_consumer(access)
         self._partitions = [
             TopicPartition(topic, number)

@@ -61,24 +61,31 @@ def fill_buckets(minutes: Iterable[TrendMinute], span: ChartSpan) -> list[Bucket
     return buckets
 
 
-def draw(buckets: list[Bucket], span: ChartSpan, top: int, cell: int = 1) -> Text:
-    """One line of bars; `top` is the count that fills a whole cell, `cell` the width of a bar."""
-    line = Text(no_wrap=True)
-    for at, bucket in enumerate(buckets):
-        if span.closed_ms is not None and span.start_ms + at * span.bucket_ms >= span.closed_ms:
-            line.append(" " * cell)
-        elif bucket.posts == 0:
-            line.append(QUIET * cell, style="dim")
-        else:
-            line.append(bar(bucket.negative_stories, top) * cell, style=share_style(bucket.negative_share))
-    return line
+def draw(buckets: list[Bucket], span: ChartSpan, top: int, cell: int = 1, rows: int = 1) -> Text:
+    """Bars, `rows` lines high; `top` is the count that fills them, `cell` the width of a bar."""
+    chart = Text(no_wrap=True)
+    for row in reversed(range(rows)):
+        for at, bucket in enumerate(buckets):
+            if span.closed_ms is not None and span.start_ms + at * span.bucket_ms >= span.closed_ms:
+                chart.append(" " * cell)
+            elif bucket.posts == 0:
+                chart.append((QUIET if row == 0 else " ") * cell, style="dim")
+            else:
+                eighths = height_eighths(bucket.negative_stories, top, rows) - row * len(BARS)
+                chart.append(block(eighths) * cell, style=share_style(bucket.negative_share))
+        chart.append("\n" if row else "")
+    return chart
 
 
-def bar(count: int, top: int) -> str:
-    """The block whose height is `count` of `top`; anything above nothing is visible."""
-    if count <= 0:
-        return BARS[0]
-    return BARS[max(1, min(len(BARS) - 1, round(count / max(top, 1) * (len(BARS) - 1))))]
+def height_eighths(count: int, top: int, rows: int = 1) -> int:
+    """How high `count` of `top` stands, in eighths of a line; 1 for nothing, so that watched time is visible."""
+    full = rows * len(BARS)
+    return 1 if count <= 0 else max(2, min(full, round(count / max(top, 1) * full)))
+
+
+def block(eighths: int) -> str:
+    """One line's part of a bar."""
+    return " " if eighths <= 0 else BARS[min(eighths, len(BARS)) - 1]
 
 
 def share_style(negative_share: float) -> str:

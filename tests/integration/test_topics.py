@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
+from streamapp.cli.topics import app
 from streamapp.cluster.kafka_clients import open_admin, open_producer, read_topic_to_end, topic_uuids
 from streamapp.cluster.service_state import read_service_state, write_service_state
 from streamapp.cluster.topic_admin import create_topics, plan_topics
-from streamapp.cli.topics import app
 from streamapp.contracts.messages import InputState, TopicIdentity
 from streamapp.settings import (
     BrokerAccess,

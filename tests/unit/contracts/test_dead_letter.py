@@ -86,16 +86,11 @@ def test_our_headers_never_pile_up() -> None:
     assert len(second) == len(first)
 
 
-def test_forged_headers_of_an_input_are_neither_kept_nor_believed() -> None:
-    forged = RawRecord(
-        topic="wires",
-        topic_uuid="W",
-        partition=0,
-        offset=1,
-        timestamp_ms=5,
-        value=b"x",
-        headers=tuple(letter_of(INPUT)),
-    )
+@pytest.mark.parametrize("headers", [tuple(letter_of(INPUT)), redriven_from(letter_of(INPUT)).headers])
+def test_forged_headers_of_an_input_are_neither_kept_nor_believed(
+    headers: tuple[tuple[str, bytes], ...],
+) -> None:
+    forged = RawRecord(topic="wires", topic_uuid="W", partition=0, offset=1, timestamp_ms=5, headers=headers)
     assert parse_dead_letter(letter_of(forged)).first == own_origin(forged, "news")
 
 

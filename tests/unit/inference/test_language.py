@@ -63,11 +63,24 @@ def test_a_declared_language_is_never_another(detector: LanguageDetector) -> Non
         "SunTrust latest to trim Nielsen target",
         "ESI Group SA reports Q3 results",
         "AMERICAN AIRLINES CUTS ITS FULL YEAR OUTLOOK",
+        "THE DEAL WILL HAPPEN NEXT WEEK",
+        "DELTA MODERNIZES ITS TECHNOLOGY PLATFORM",
+        "Deutsche Bank raised to Hold",
+        "La Banque de France et le market outlook",
         "lol 🚀🚀🚀 to the mooooon baby",
     ],
 )
 def test_short_marked_and_plain_english_texts_stay(detector: LanguageDetector, text: str) -> None:
     assert not detector.is_other_language(text)
+
+
+def test_a_text_of_two_languages_stays_where_one_is_declared(detector: LanguageDetector) -> None:
+    assert not detector.is_other_language(
+        "Aktie im Fokus: profit warning, shares fall sharply in early trading today"
+    )
+    assert detector.is_other_language(
+        "Aktie im Fokus: Gewinnwarnung, die Papiere fallen im frühen Handel deutlich"
+    )
 
 
 def test_marks_are_taken_away_before_detection() -> None:

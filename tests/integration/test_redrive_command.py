@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from streamapp.cluster.kafka_clients import open_admin, open_producer, read_topic_to_end
 from streamapp.cli.redrive import app
+from streamapp.cluster.kafka_clients import open_admin, open_producer, read_topic_to_end
 from streamapp.cluster.topic_admin import create_topics, plan_topics
 from streamapp.contracts.dead_letter import dead_letter_headers, dead_letter_key_and_value, parse_redriven
 from streamapp.contracts.messages import DeadLetterReason

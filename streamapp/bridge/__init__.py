@@ -1,0 +1,1 @@
+"""Alerts to Alertmanager: what is open is told every minute, what ended is told once more."""

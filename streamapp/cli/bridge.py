@@ -1,0 +1,34 @@
+"""`streamapp bridge`: surge alerts to Alertmanager."""
+
+import logging
+import signal
+import sys
+import threading
+
+from kafka.errors import KafkaError
+
+from streamapp import metrics
+from streamapp.bridge.service import Bridge
+from streamapp.cli.options import EXIT_BROKER, BrokerOption, ConfigFile, settings_from, stop
+from streamapp.cli.worker import LOG_FORMAT
+from streamapp.health import HealthServer, Vitals
+
+
+def bridge(config: ConfigFile = None, broker: BrokerOption = None) -> None:
+    """Tell Alertmanager which surges are open, every minute, until SIGTERM (exit 0)."""
+    settings = settings_from(config, broker)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    vitals = Vitals(settings.worker.stall_timeout_seconds)
+    health = HealthServer((settings.bridge.http_host, settings.bridge.http_port), vitals, metrics.REGISTRY)
+    health.start()
+    try:
+        Bridge(settings, vitals).run(stopping.is_set)
+    except KafkaError as error:
+        raise stop(
+            f"Kafka at {settings.broker.bootstrap}: {type(error).__name__}: {error}", EXIT_BROKER
+        ) from error
+    finally:
+        health.close()

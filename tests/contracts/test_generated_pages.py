@@ -1,0 +1,28 @@
+"""What is made from the code and committed is equal to what the code makes now: `make schemas` writes it."""
+
+from pathlib import Path
+
+from streamapp.contracts.schemas import schema_files, write_schemas
+from streamapp.contracts.topics_page import topics_page
+from streamapp.metrics_page import metrics_page
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+def test_written_schemas_are_those_of_the_code() -> None:
+    written = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "schemas").iterdir()}
+    assert written == schema_files()
+
+
+def test_writing_schemas_removes_those_of_topics_that_are_no_more(tmp_path: Path) -> None:
+    (tmp_path / "gone.json").write_text("{}")
+    write_schemas(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(schema_files())
+
+
+def test_page_of_topics_is_that_of_the_code() -> None:
+    assert (DOCS / "topics.md").read_text(encoding="utf-8") == topics_page()
+
+
+def test_page_of_metrics_is_that_of_the_code() -> None:
+    assert (DOCS / "metrics.md").read_text(encoding="utf-8") == metrics_page()

@@ -1,0 +1,140 @@
+"""Stand-ins for what is outside the house: clock, Kafka's producer, Faust's stream, a model. Hand-written, typed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from typing import Any
+
+from aiokafka.errors import MessageSizeTooLargeError
+from msgspec import Struct
+
+from streamapp.agents.outbox import Headers, Outgoing
+from streamapp.core.verdict import HeadLabels
+from streamapp.inference.onnx_model import NotFiniteError, Prediction
+
+
+class FakeClock:
+    """Time that stands still until a test moves it."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Sent(Struct, frozen=True):
+    """A message that the producer took, and what its broker will answer."""
+
+    message: Outgoing
+    acknowledged: "asyncio.Future[object]"
+
+
+class FakeProducer:
+    """Takes messages as aiokafka's producer does; acknowledges at once, or, `held`, when the test says so."""
+
+    def __init__(
+        self, *, held: bool = False, limit_bytes: int = 1 << 30, broker_limit_bytes: int = 1 << 30
+    ) -> None:
+        self.sent: list[Sent] = []
+        self._held = held
+        self._limit_bytes = limit_bytes
+        self._broker_limit_bytes = broker_limit_bytes
+
+    async def send(
+        self, topic: str, *, value: bytes | None, key: bytes | None, partition: int | None, headers: Iterable[Any]
+    ) -> "asyncio.Future[object]":
+        size_bytes = len(value or b"")
+        if size_bytes > self._limit_bytes:
+            raise MessageSizeTooLargeError
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        pairs: Headers = tuple(headers)
+        message = Outgoing(topic=topic, key=key, value=value, headers=pairs, partition=partition)
+        self.sent.append(Sent(message, future))
+        if size_bytes > self._broker_limit_bytes:
+            future.set_exception(MessageSizeTooLargeError())
+        elif not self._held:
+            future.set_result(None)
+        return future
+
+    @property
+    def messages(self) -> list[Outgoing]:
+        """What was taken, in order."""
+        return [sent.message for sent in self.sent]
+
+    def waiting(self) -> list[Sent]:
+        """What was taken and not acknowledged."""
+        return [sent for sent in self.sent if not sent.acknowledged.done()]
+
+
+class FakeModel:
+    """A serving model that knows no text but those it fails on; `gate` is awaited before every answer."""
+
+    labels = HeadLabels(sentiment=("negative", "neutral", "positive"), topic=None)
+
+    def __init__(
+        self,
+        version: str = "fake-1",
+        *,
+        poison: Collection[str] = (),
+        not_finite: Collection[str] = (),
+        gate: Callable[[Sequence[str]], Any] | None = None,
+    ) -> None:
+        self.version = version
+        self.poison = set(poison)
+        self.not_finite = set(not_finite)
+        self.calls: list[list[str]] = []
+        self._gate = gate
+
+    async def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        self.calls.append(list(texts))
+        if self._gate is not None:
+            await self._gate(texts)
+        if self.poison.intersection(texts):
+            raise ValueError("a text that no model can read")
+        infinite = [index for index, text in enumerate(texts) if text in self.not_finite]
+        if infinite:
+            raise NotFiniteError(infinite)
+        return [Prediction(sentiment=(0.5, 0.25, 0.25), topic=None) for _ in texts]
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class FakeMessage(Struct, frozen=True, kw_only=True):
+    """The parts of a Faust message that score reads; `timestamp` in seconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: float = 1_790_000_000.0
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Headers | None = None
+
+
+class FakeEvent(Struct, frozen=True):
+    """A Faust event, as far as an agent of ours looks at it."""
+
+    message: FakeMessage
+
+
+class FakeStream:
+    """A Faust stream without automatic acks: hands events over, keeps the order of acks and the futures."""
+
+    def __init__(self) -> None:
+        self.arrivals: asyncio.Queue[FakeEvent] = asyncio.Queue()
+        self.acked: list[FakeMessage] = []
+        self.futures: list[asyncio.Task[Any]] = []
+
+    def noack(self) -> "FakeStream":
+        return self
+
+    async def events(self) -> AsyncIterator[FakeEvent]:
+        while True:
+            yield await self.arrivals.get()
+
+    async def ack(self, event: FakeEvent) -> None:
+        self.acked.append(event.message)
+
+    def add_future(self, coroutine: Any) -> None:
+        self.futures.append(asyncio.ensure_future(coroutine))
