@@ -39,7 +39,7 @@ from streamapp.core.trend_state import WatchRules
 from streamapp.health import HealthServer, Vitals
 from streamapp.inference.language import LanguageDetector
 from streamapp.inference.micro_batcher import MicroBatcher
-from streamapp.inference.model_slot import ModelSlot
+from streamapp.inference.model_slot import ModelSlot, ServingModel
 from streamapp.inference.onnx_model import OnnxModel
 from streamapp.inference.text_reader import TextReader
 from streamapp.settings import InputSettings, Settings
@@ -66,7 +66,7 @@ class Worker:
         )
         self.vitals = Vitals(settings.worker.stall_timeout_seconds)
         self.app = build_faust_app(settings)
-        self.model = self._load_model()
+        self.model, self.languages = self._load_model()
         self.health = HealthServer((settings.http.host, settings.http.port), self.vitals, metrics.REGISTRY)
         self._wire()
 
@@ -76,7 +76,8 @@ class Worker:
         log.info("health and metrics on http://%s:%d", self.settings.http.host, self.health.port)
         GuardedWorker(self.app, self.guard).execute_from_commandline()
 
-    def _load_model(self) -> MicroBatcher:
+    def _load_model(self) -> tuple[ServingModel, tuple[str, ...]]:
+        """The model and the languages that it reads. A benchmark puts one that costs nothing here."""
         settings = self.settings
         folder = Path(settings.model.bundle) if settings.model.bundle else STARTER_MODEL
         model = OnnxModel.load(read_bundle(folder), settings.model)
@@ -92,7 +93,7 @@ class Worker:
             settings.model.provider == "cuda" and model.provider == "CPUExecutionProvider"
         )
         self.vitals.details["model"] = facts
-        return MicroBatcher(model, settings.batching)
+        return MicroBatcher(model, settings.batching), model.manifest.languages
 
     def _wire(self) -> None:
         settings, names, app = self.settings, self.names, self.app
@@ -146,16 +147,8 @@ class Worker:
         self, inputs: Inputs, outbox: Outbox, ticker: Ticker, control: InputControl
     ) -> ScoreAgent:
         settings = self.settings
-        languages = self.model.model.manifest.languages
-        language = LanguageDetector(
-            languages, settings.intake.language_probability, settings.intake.language_min_letters
-        )
-        reader = TextReader(ModelSlot(self.model), language, settings.batching.duplicate_cache_posts)
-        symbols = load_symbol_table(
-            Path(settings.intake.symbols_file) if settings.intake.symbols_file else None
-        )
         return ScoreAgent(
-            Scorer(inputs, reader, symbols),
+            self._scorer(inputs),
             outbox,
             ticker,
             control,
@@ -164,6 +157,13 @@ class Worker:
             ),
             limits=ScoreLimits(settings.batching.max_posts, settings.batching.max_batches_in_flight),
         )
+
+    def _scorer(self, inputs: Inputs) -> Scorer:
+        intake = self.settings.intake
+        language = LanguageDetector(self.languages, intake.language_probability, intake.language_min_letters)
+        reader = TextReader(ModelSlot(self.model), language, self.settings.batching.duplicate_cache_posts)
+        symbols = load_symbol_table(Path(intake.symbols_file) if intake.symbols_file else None)
+        return Scorer(inputs, reader, symbols)
 
     def _watch_agent(self, store: TrendStore, outbox: Outbox) -> WatchAgent:
         names = self.names

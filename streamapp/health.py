@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from streamapp import metrics
+
 LOOP_TICK_LIMIT_SECONDS = 10.0
 
 
@@ -41,10 +43,12 @@ class Vitals:
     def block_ready(self, part: str, reason: str) -> None:
         """`part` is not ready, for a reason in words."""
         self.not_ready = {**self.not_ready, part: reason}
+        metrics.READY.set(0)
 
     def ready(self, part: str) -> None:
         """`part` is ready."""
         self.not_ready = {name: reason for name, reason in self.not_ready.items() if name != part}
+        metrics.READY.set(not self.not_ready)
 
     def liveness(self) -> list[str]:
         """Why the process should be restarted; empty when it is well."""

@@ -1,7 +1,7 @@
 """Every metric of the service: name, type, labels, help. Nothing else defines one.
 
-Names are `streamapp_<noun>_<unit>`; label values are closed sets or bounded by the settings (inputs, subjects are
-never labels here). Incremented per batch, not per message.
+Names are `streamapp_<noun>_<unit>`; label values are closed sets or bounded by the settings. Subjects are a label of
+one gauge only, whose writer bounds them (agents/open_surges.py). Incremented per batch, not per message.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -10,6 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 REGISTRY = CollectorRegistry()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LATENESS_SECONDS = (0.0, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0)
 _POSTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 POSTS_IN = Counter(
@@ -48,6 +49,10 @@ PUBLISH_TO_VERDICT_SECONDS = Histogram(
     "streamapp_publish_to_verdict_seconds", "From the record's timestamp to the acknowledged verdict.", ["channel"],
     buckets=_SECONDS, registry=REGISTRY,
 )  # fmt: skip
+EVENT_TIME_LAG_SECONDS = Gauge(
+    "streamapp_event_time_lag_seconds", "How old the newest post of the last batch was, by its own time.",
+    ["channel"], registry=REGISTRY,
+)  # fmt: skip
 SEND_RETRIES = Counter("streamapp_send_retries", "Messages sent again after a failure.", registry=REGISTRY)
 WATERMARK_SECONDS = Gauge(
     "streamapp_watermark_seconds", "Event time up to which a partition's minutes may close (Unix time).",
@@ -57,6 +62,10 @@ WATERMARK_TRAIL_SECONDS = Gauge(
     "streamapp_watermark_trail_seconds", "How far the watermark trails the greatest frontier.", ["partition"],
     registry=REGISTRY,
 )  # fmt: skip
+LATENESS_SECONDS = Histogram(
+    "streamapp_lateness_seconds", "How far the oldest activity of one write lay behind the watermark, or 0.",
+    buckets=_LATENESS_SECONDS, registry=REGISTRY,
+)  # fmt: skip
 LATE_POSTS = Counter(
     "streamapp_posts_late", "Activities that came after their minute closed.", registry=REGISTRY
 )
@@ -64,10 +73,23 @@ ALERTS = Counter("streamapp_alerts", "Alert revisions published.", ["state"], re
 OPEN_ALERTS = Gauge(
     "streamapp_alerts_open", "Alerts open now in this worker's partitions.", registry=REGISTRY
 )
+SURGE_OPEN = Gauge(
+    "streamapp_surge_open",
+    "1 while a surge is open, backfill left out; topics stay at 0, a company is there only meanwhile, at most 50.",
+    ["subject"], registry=REGISTRY,
+)  # fmt: skip
+SURGES_UNNAMED = Gauge(
+    "streamapp_surges_unnamed", "Open company surges beyond the 50 that streamapp_surge_open names.",
+    registry=REGISTRY,
+)  # fmt: skip
 SUBJECTS = Gauge("streamapp_subjects", "Subjects with state in this worker.", registry=REGISTRY)
 STATE_RECOVERY_SECONDS = Gauge(
     "streamapp_state_recovery_seconds", "How long the last reading of trend state took.", registry=REGISTRY
 )
+STATE_BYTES = Gauge(
+    "streamapp_state_bytes", "Trend state of a partition as it is in `subject-state`: the newest record of each key.",
+    ["partition"], registry=REGISTRY,
+)  # fmt: skip
 STATE_RECORDS = Counter("streamapp_state_records", "Trend state records written.", registry=REGISTRY)
 CONSUMER_LAG_POSTS = Gauge(
     "streamapp_consumer_lag_records",
@@ -75,6 +97,14 @@ CONSUMER_LAG_POSTS = Gauge(
     ["topic", "partition"],
     registry=REGISTRY,
 )
+WAITING_RECORDS = Gauge(
+    "streamapp_waiting_records", "Records of a topic that are not committed yet; a paused input is left out.",
+    ["topic"], registry=REGISTRY,
+)  # fmt: skip
+PROGRESS_SECONDS = Gauge(
+    "streamapp_progress_seconds", "Unix time when a topic's commits last moved or nothing of it waited.",
+    ["topic"], registry=REGISTRY,
+)  # fmt: skip
 INPUT_PAUSED = Gauge(
     "streamapp_input_paused", "1 while an input topic is paused.", ["topic"], registry=REGISTRY
 )
@@ -83,8 +113,8 @@ OFFSETS_LOST = Counter(
     registry=REGISTRY,
 )  # fmt: skip
 LAST_RECORD_SECONDS = Gauge(
-    "streamapp_input_last_record_seconds", "Unix time of the newest record taken from an input.", ["topic"],
-    registry=REGISTRY,
+    "streamapp_input_last_record_seconds", "Unix time of the newest record taken from an input; of the first "
+    "assignment before one was.", ["topic"], registry=REGISTRY,
 )  # fmt: skip
 MODEL = Info(
     "streamapp_model", "The model that serves: version, provider, why that provider.", registry=REGISTRY
@@ -95,19 +125,35 @@ CPU_FALLBACK = Gauge(
 LOOP_LAG_SECONDS = Gauge(
     "streamapp_loop_lag_seconds", "How late the event loop's last tick was.", registry=REGISTRY
 )
+LOOP_TICK_SECONDS = Gauge(
+    "streamapp_loop_tick_seconds", "Unix time of the event loop's last tick.", registry=REGISTRY
+)
+READY = Gauge("streamapp_ready", "1 while /readyz says 200.", registry=REGISTRY)
 
-BRIDGE_OPEN_ALERTS = Gauge("streamapp_bridge_open_alerts", "Surges that Alertmanager is told of.", registry=REGISTRY)
-BRIDGE_SENT = Counter("streamapp_bridge_notices", "Alerts that Alertmanager took, renewals included.", registry=REGISTRY)
-BRIDGE_FAILURES = Counter("streamapp_bridge_failures", "Requests that Alertmanager did not take.", registry=REGISTRY)
-BRIDGE_UNREADABLE = Counter("streamapp_bridge_unreadable", "Records of `alerts` that are no alert.", registry=REGISTRY)
+BRIDGE_OPEN_ALERTS = Gauge(
+    "streamapp_bridge_open_alerts", "Surges that Alertmanager is told of.", registry=REGISTRY
+)
+BRIDGE_SENT = Counter(
+    "streamapp_bridge_notices", "Alerts that Alertmanager took, renewals included.", registry=REGISTRY
+)
+BRIDGE_FAILURES = Counter(
+    "streamapp_bridge_failures", "Requests that Alertmanager did not take.", registry=REGISTRY
+)
+BRIDGE_UNREADABLE = Counter(
+    "streamapp_bridge_unreadable", "Records of `alerts` that are no alert.", registry=REGISTRY
+)
 BRIDGE_LAST_SUCCESS = Gauge(
-    "streamapp_bridge_last_success_seconds", "Unix time when Alertmanager last took the alerts.", registry=REGISTRY
+    "streamapp_bridge_last_success_seconds",
+    "Unix time when Alertmanager last took the alerts.",
+    registry=REGISTRY,
 )
 
 CATALOGUE: tuple[MetricWrapperBase, ...] = (
-    POSTS_IN, POSTS_SCORED, POSTS_DUPLICATE, DEAD_LETTERS, VERDICTS, OTHER_LANGUAGE, BATCH_POSTS, STAGE_SECONDS,
-    PUBLISH_TO_VERDICT_SECONDS, SEND_RETRIES, WATERMARK_SECONDS, WATERMARK_TRAIL_SECONDS, LATE_POSTS, ALERTS,
-    OPEN_ALERTS, SUBJECTS, STATE_RECOVERY_SECONDS, STATE_RECORDS, CONSUMER_LAG_POSTS, INPUT_PAUSED, OFFSETS_LOST,
-    LAST_RECORD_SECONDS, MODEL, CPU_FALLBACK, LOOP_LAG_SECONDS,
-    BRIDGE_OPEN_ALERTS, BRIDGE_SENT, BRIDGE_FAILURES, BRIDGE_UNREADABLE, BRIDGE_LAST_SUCCESS,
+    POSTS_IN, POSTS_SCORED, POSTS_DUPLICATE, DEAD_LETTERS, VERDICTS, OTHER_LANGUAGE, BATCH_POSTS,
+    STAGE_SECONDS, PUBLISH_TO_VERDICT_SECONDS, EVENT_TIME_LAG_SECONDS, SEND_RETRIES, WATERMARK_SECONDS,
+    WATERMARK_TRAIL_SECONDS, LATENESS_SECONDS, LATE_POSTS, ALERTS, OPEN_ALERTS, SURGE_OPEN,
+    SURGES_UNNAMED, SUBJECTS, STATE_RECOVERY_SECONDS, STATE_BYTES, STATE_RECORDS, CONSUMER_LAG_POSTS,
+    WAITING_RECORDS, PROGRESS_SECONDS, INPUT_PAUSED, OFFSETS_LOST, LAST_RECORD_SECONDS, MODEL,
+    CPU_FALLBACK, LOOP_LAG_SECONDS, LOOP_TICK_SECONDS, READY, BRIDGE_OPEN_ALERTS, BRIDGE_SENT,
+    BRIDGE_FAILURES, BRIDGE_UNREADABLE, BRIDGE_LAST_SUCCESS,
 )  # fmt: skip

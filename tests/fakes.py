@@ -67,9 +67,9 @@ class FakeProducer:
 
 
 class FakeModel:
-    """A serving model that knows no text but those it fails on; `gate` is awaited before every answer."""
+    """A serving model with one answer, which fails on the texts it is told to; `gate` is awaited before each call."""
 
-    labels = HeadLabels(sentiment=("negative", "neutral", "positive"), topic=None)
+    labels = HeadLabels(sentiment=("negative", "neutral", "positive"), topic=("macro", "markets"))
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class FakeModel:
         infinite = [index for index, text in enumerate(texts) if text in self.not_finite]
         if infinite:
             raise NotFiniteError(infinite)
-        return [Prediction(sentiment=(0.5, 0.25, 0.25), topic=None) for _ in texts]
+        return [Prediction(sentiment=(0.5, 0.25, 0.25), topic=(0.75, 0.25)) for _ in texts]
 
     def close(self) -> None:
         """Nothing to free."""

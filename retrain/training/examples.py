@@ -22,7 +22,8 @@ Split = Literal["train", "dev", "test"]
 # Share of a training split that becomes dev where the publisher made none.
 DEV_SHARE = 0.07
 NEAR_DUPLICATE_JACCARD = 0.8
-_PERMUTATIONS = 64
+# 16 bands of 4 rows: a pair at the limit is a candidate with probability 0.9998, and then compared exactly.
+_BANDS, _ROWS = 16, 4
 _SHINGLE_CHARS = 5
 _IGNORED = re.compile(r"https?://\S+|^rt @\w+:?|[^a-z]+")
 
@@ -89,7 +90,8 @@ def without_test_texts(examples: Sequence[Example]) -> tuple[list[Example], int]
     """`examples` without the train and dev texts that repeat a test text, and dev texts apart from train.
 
     A repeat is the same letters (links, digits, case and marks apart) or a Jaccard similarity of 0.8 between
-    five-letter shingles, estimated by MinHash (Broder 1997). Returns what is kept and how many were dropped.
+    five-letter shingles (candidates by MinHash, Broder 1997, then compared).
+    Returns what is kept and how many were dropped.
     """
     kept = [example for example in examples if example.split == "test"]
     dropped = 0
@@ -153,7 +155,7 @@ def _share(identifier: str) -> float:
 class _NearDuplicates:
     def __init__(self, texts: Iterable[str]) -> None:
         self._exact: set[str] = set()
-        self._similar = MinHashLSH(threshold=NEAR_DUPLICATE_JACCARD, num_perm=_PERMUTATIONS)
+        self._similar = MinHashLSH(num_perm=_BANDS * _ROWS, params=(_BANDS, _ROWS))
         for text in texts:
             plain = letters(text)
             if plain not in self._exact:
@@ -162,11 +164,19 @@ class _NearDuplicates:
 
     def knows(self, text: str) -> bool:
         plain = letters(text)
-        return plain in self._exact or bool(self._similar.query(_minhash(plain)))
+        if plain in self._exact:
+            return True
+        mine = _shingles(plain)
+        candidates = (_shingles(candidate) for candidate in self._similar.query(_minhash(plain)))
+        return any(len(mine & other) >= NEAR_DUPLICATE_JACCARD * len(mine | other) for other in candidates)
 
 
 def _minhash(plain: str) -> MinHash:
-    hashed = MinHash(num_perm=_PERMUTATIONS)
-    last = max(1, len(plain) - _SHINGLE_CHARS + 1)
-    hashed.update_batch([plain[start : start + _SHINGLE_CHARS].encode() for start in range(last)])
+    hashed = MinHash(num_perm=_BANDS * _ROWS)
+    hashed.update_batch([shingle.encode() for shingle in _shingles(plain)])
     return hashed
+
+
+def _shingles(plain: str) -> set[str]:
+    last = max(1, len(plain) - _SHINGLE_CHARS + 1)
+    return {plain[start : start + _SHINGLE_CHARS] for start in range(last)}

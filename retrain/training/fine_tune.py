@@ -34,7 +34,7 @@ class TrainingSettings(Struct, frozen=True, kw_only=True):
     seed: int = 7
     epochs: int = 4
     patience_epochs: int = 1
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     head_learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warm_up_share: float = 0.06

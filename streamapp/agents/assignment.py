@@ -6,6 +6,7 @@ not). An error here ends the worker.
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -42,6 +43,7 @@ class Assignment:
         self._control = control
         self._vitals = vitals
         self._plan = plan
+        self._inputs_seen: set[str] = set()
 
     async def prepare(self) -> None:
         """Everything, within the plan's time."""
@@ -52,10 +54,17 @@ class Assignment:
             positions = await self._positions(assigned)
             activity = {tp.partition for tp in assigned if tp.topic == self._plan.activity_topic}
             await self._store.read(activity)
+        self._start_quiet_clocks(assigned)
         self._ticker.assign({(tp.topic, tp.partition): at for tp, at in positions.items()})
         self._control.assign(positions)
         log.info("ready for %d partitions, %d of them with trend state", len(assigned), len(activity))
         self._vitals.ready("partitions")
+
+    def _start_quiet_clocks(self, assigned: set[TP]) -> None:
+        """An input that never brings a record is quiet from its first assignment on."""
+        for topic in ({tp.topic for tp in assigned} & self._plan.start_at.keys()) - self._inputs_seen:
+            self._inputs_seen.add(topic)
+            metrics.LAST_RECORD_SECONDS.labels(topic).set(time.time())
 
     async def _positions(self, assigned: set[TP]) -> dict[TP, int]:
         """Where each partition will be read from; partitions without a committed offset get theirs here."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from streamapp import metrics
+from streamapp.agents.current_series import CurrentSeries
 from streamapp.agents.guard import Guard
 from streamapp.agents.kafka_transport import StreamApp
 from streamapp.agents.ticker import Ticker
@@ -21,6 +22,10 @@ class Pulse:
         self._guard = guard
         self._vitals = vitals
         self._committed: dict[str, int] = {}
+        self._lag = CurrentSeries(metrics.CONSUMER_LAG_POSTS)
+        self._waiting = CurrentSeries(metrics.WAITING_RECORDS)
+        self._progress = CurrentSeries(metrics.PROGRESS_SECONDS)
+        self._progressed_at: dict[str, float] = {}
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -32,6 +37,7 @@ class Pulse:
             metrics.LOOP_LAG_SECONDS.set(max(0.0, time.monotonic() - due))
             self._guard.tick()
             self._vitals.tick()
+            metrics.LOOP_TICK_SECONDS.set(time.time())
             self._measure()
             if not self._app.rebalancing:
                 await self._ticker.send_due()
@@ -39,6 +45,7 @@ class Pulse:
     def _measure(self) -> None:
         """Lag by partition; an agent made progress when its commits moved or nothing waits."""
         consumer = self._app.consumer
+        lags: dict[tuple[str, ...], float] = {}
         waiting: dict[str, int] = {}
         committed: dict[str, int] = {}
         for tp in consumer.assignment():
@@ -47,12 +54,16 @@ class Pulse:
             if end is None or done is None:
                 continue
             lag = max(0, end - done)
-            metrics.CONSUMER_LAG_POSTS.labels(tp.topic, str(tp.partition)).set(lag)
+            lags[tp.topic, str(tp.partition)] = lag
             if tp.topic not in self._app.paused_topics:
                 waiting[tp.topic] = waiting.get(tp.topic, 0) + lag
                 committed[tp.topic] = committed.get(tp.topic, 0) + done
         for topic, lag in waiting.items():
             if lag == 0 or committed[topic] != self._committed.get(topic):
                 self._vitals.progress(topic)
+                self._progressed_at[topic] = time.time()
         self._committed = committed
         self._vitals.waiting_records = waiting
+        self._lag.replace(lags)
+        self._waiting.replace({(topic,): lag for topic, lag in waiting.items()})
+        self._progress.replace({(topic,): self._progressed_at[topic] for topic in waiting})

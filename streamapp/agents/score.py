@@ -84,7 +84,9 @@ class ScoreLimits(Struct, frozen=True):
 
 
 class ScoreAgent:
-    """The Faust agent. Bounded: at most `max_batches_in_flight` + 1 batches and one inbox of events are un-acked."""
+    """The Faust agent. Bounded: at most `max_batches_in_flight` + 2 batches (one is published, one waits for its place)
+    and one inbox of events are un-acked.
+    """
 
     def __init__(
         self,
@@ -181,6 +183,7 @@ def count_batch(batch: ScoredBatch, inputs: Inputs) -> None:
     duplicate: Tally[str] = Tally()
     verdicts: Tally[tuple[str, str, str]] = Tally()
     dead: Tally[tuple[str, str]] = Tally()
+    newest_ms: dict[str, int] = {}
     for record, result in zip(batch.records, batch.results, strict=True):
         channel = (
             result.post.channel if isinstance(result, ScoredPost) else inputs.channel_of(record) or UNKNOWN
@@ -192,12 +195,16 @@ def count_batch(batch: ScoredBatch, inputs: Inputs) -> None:
             verdicts[channel, topic.label if topic else "", sentiment.label if sentiment else ""] += 1
             age_seconds = max(0.0, now_seconds - record.timestamp_ms / 1000)
             metrics.PUBLISH_TO_VERDICT_SECONDS.labels(channel).observe(age_seconds)
+            newest_ms[channel] = max(newest_ms.get(channel, 0), result.post.event_time_ms)
             if "other_language" in result.post.flags:
                 metrics.OTHER_LANGUAGE.labels(channel).inc()
         else:
             dead[channel, result.reason] += 1
     for record in {record.topic: record for record in batch.records}.values():
-        metrics.LAST_RECORD_SECONDS.labels(record.topic).set(record.timestamp_ms / 1000)
+        if inputs.moves_time(record.topic):
+            metrics.LAST_RECORD_SECONDS.labels(record.topic).set(record.timestamp_ms / 1000)
+    for channel, event_time_ms in newest_ms.items():
+        metrics.EVENT_TIME_LAG_SECONDS.labels(channel).set(now_seconds - event_time_ms / 1000)
     _count(taken, duplicate, verdicts, dead)
 
 

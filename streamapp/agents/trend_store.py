@@ -5,12 +5,13 @@ one was seen to lose counts (docs/architecture.md, Trend state).
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamapp import metrics
+from streamapp.agents.current_series import CurrentSeries
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.core.trend_state import PartitionWatch, WatchRules
 
@@ -26,6 +27,9 @@ class TrendStore:
         self._outbox = outbox
         self._consumer_options = consumer_options
         self._partitions: dict[int, PartitionWatch] = {}
+        self._record_bytes: dict[int, dict[bytes, int]] = {}
+        self._bytes = CurrentSeries(metrics.STATE_BYTES)
+        self.on_read: Callable[[], None] = lambda: None
 
     def __getitem__(self, partition: int) -> PartitionWatch:
         return self._partitions[partition]
@@ -42,6 +46,7 @@ class TrendStore:
         """
         started = time.monotonic()
         self._partitions = {partition: PartitionWatch(self._rules) for partition in partitions}
+        self._record_bytes = {partition: {} for partition in self._partitions}
         if self._partitions:
             consumer = AIOKafkaConsumer(enable_auto_commit=False, **self._consumer_options)
             await consumer.start()
@@ -52,6 +57,9 @@ class TrendStore:
         for watch in self._partitions.values():
             watch.finish_loading()
         metrics.STATE_RECOVERY_SECONDS.set(time.monotonic() - started)
+        sizes = self._record_bytes.items()
+        self._bytes.replace({(str(number),): sum(records.values()) for number, records in sizes})
+        self.on_read()
 
     async def _read_to_end(self, consumer: AIOKafkaConsumer) -> None:
         tps = [TopicPartition(self._topic, partition) for partition in self._partitions]
@@ -65,6 +73,7 @@ class TrendStore:
                 watch = self._partitions[tp.partition]
                 for record in records:
                     watch.load(record.key, record.value)
+                    self._record_bytes[tp.partition][record.key] = len(record.value or b"")
             waiting = {tp for tp in waiting if await consumer.position(tp) < ends[tp]}
 
     async def write(self, partition: int) -> None:
@@ -83,3 +92,8 @@ class TrendStore:
             await self._outbox.deliver(subjects)
         await self._outbox.deliver([frontiers])
         metrics.STATE_RECORDS.inc(len(changes))
+        records = self._record_bytes[partition]
+        for key, value in changes:
+            size_bytes = len(value or b"")
+            metrics.STATE_BYTES.labels(str(partition)).inc(size_bytes - records.get(key, 0))
+            records[key] = size_bytes

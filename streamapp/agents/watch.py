@@ -12,12 +12,14 @@ from typing import Any
 from msgspec import Struct
 
 from streamapp import metrics
+from streamapp.agents.current_series import CurrentSeries
 from streamapp.agents.dead_letters import dead_letter
 from streamapp.agents.inbox import Inbox
+from streamapp.agents.open_surges import OpenSurges
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.agents.trend_store import TrendStore
 from streamapp.contracts.codec import decode, encode
-from streamapp.contracts.messages import Alert, SubjectActivity, TrendMinute
+from streamapp.contracts.messages import ActivityBatch, Alert, SubjectActivity, TrendMinute
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.core.intake import Rejected
 
@@ -51,6 +53,12 @@ class WatchAgent:
         self._topics = topics
         self._times = times
         self._late_posts = 0
+        self._lateness_ms = 0
+        self._surges = OpenSurges()
+        self._watermarks = CurrentSeries(metrics.WATERMARK_SECONDS)
+        self._trails = CurrentSeries(metrics.WATERMARK_TRAIL_SECONDS)
+        # Where the last partition leaves, no batch comes that would take its figures from the page.
+        store.on_read = self._report
 
     async def consume(self, stream: Any) -> None:
         """Consume until the stream ends; an error ends the process without ack."""
@@ -92,7 +100,13 @@ class WatchAgent:
     def _apply(self, message: Any, results: list[TrendMinute | Alert], aside: list[Outgoing]) -> None:
         try:
             activity: SubjectActivity = decode(message.value, SubjectActivity)
-            results.extend(self._store[message.partition].apply(message.offset, activity))
+            watch = self._store[message.partition]
+            if isinstance(activity, ActivityBatch) and watch.watermark_ms is not None:
+                oldest_ms = min(
+                    (each.event_time_ms for each in activity.activities), default=watch.watermark_ms
+                )
+                self._lateness_ms = max(self._lateness_ms, watch.watermark_ms - oldest_ms)
+            results.extend(watch.apply(message.offset, activity))
         except ValueError as error:
             # Not ours, or of a newer release: kept aside whole, and nothing of it was applied.
             aside.append(self._bad_activity(message, str(error)))
@@ -104,6 +118,7 @@ class WatchAgent:
         metrics.ALERTS.labels(result.state).inc()
         behind_seconds = time.time() - result.window_end_ms / 1000
         late = behind_seconds > self._times.backfill_after_seconds
+        self._surges.note(result, late)
         headers = ((BACKFILL_HEADER, b"1"),) if late else ()
         return Outgoing(topic=self._topics.alerts, key=key, value=encode(result), headers=headers)
 
@@ -124,16 +139,23 @@ class WatchAgent:
     def _report(self) -> None:
         watches = self._store.partitions
         metrics.SUBJECTS.set(sum(watch.subjects for watch in watches.values()))
-        metrics.OPEN_ALERTS.set(sum(len(watch.open_alerts) for watch in watches.values()))
+        open_alerts = [alert for watch in watches.values() for alert in watch.open_alerts]
+        metrics.OPEN_ALERTS.set(len(open_alerts))
+        self._surges.show(open_alerts)
+        metrics.LATENESS_SECONDS.observe(self._lateness_ms / 1000)
+        self._lateness_ms = 0
         late_posts = sum(watch.late_posts for watch in watches.values())
         # A rebalance starts the partitions' own counters anew.
         metrics.LATE_POSTS.inc(max(0, late_posts - self._late_posts))
         self._late_posts = late_posts
+        watermarks: dict[tuple[str, ...], float] = {}
+        trails: dict[tuple[str, ...], float] = {}
         for partition, watch in watches.items():
             if watch.watermark_ms is not None and watch.greatest_frontier_ms is not None:
-                trail_seconds = (watch.greatest_frontier_ms - watch.watermark_ms) / 1000
-                metrics.WATERMARK_SECONDS.labels(str(partition)).set(watch.watermark_ms / 1000)
-                metrics.WATERMARK_TRAIL_SECONDS.labels(str(partition)).set(trail_seconds)
+                watermarks[str(partition),] = watch.watermark_ms / 1000
+                trails[str(partition),] = (watch.greatest_frontier_ms - watch.watermark_ms) / 1000
+        self._watermarks.replace(watermarks)
+        self._trails.replace(trails)
 
 
 def newest_revisions(results: Sequence[TrendMinute | Alert]) -> list[TrendMinute | Alert]:

@@ -16,6 +16,7 @@ from rich.text import Text
 from streamapp.cli.options import JsonFile, errors, speaker, write_json
 
 if TYPE_CHECKING:
+    from streamapp.local.alert_card import NameOf
     from streamapp.local.demo_house import DemoHouse, DemoOptions
     from streamapp.local.demo_report import DemoReport
     from streamapp.local.demo_show import Show
@@ -107,7 +108,7 @@ def _watch(
             code = house.stop_worker()
             if code != 0:
                 raise DemoError(f"the worker did not end cleanly: exit code {code}")  # noqa: TRY301
-        _print_report(report, run.companies, console)
+        _print_report(report, run.name_of, console)
         write_json(report, json_file)
         house.keep_folder = not report.succeeded
         _print_next(house, options, console)
@@ -133,11 +134,11 @@ def _clean_up(house: DemoHouse | None, show: Show, in_haste: bool) -> None:
         errors.print(Text(f"Logs and settings of this run are kept in {house.files.folder}"))
 
 
-def _print_report(report: DemoReport, companies: dict[str, str], console: Console) -> None:
+def _print_report(report: DemoReport, name_of: NameOf, console: Console) -> None:
     from streamapp.local.demo_report import report_lines  # noqa: PLC0415
 
     console.print(Text("\nSummary", style="bold"))
-    for line in report_lines(report, companies):
+    for line in report_lines(report, name_of):
         console.print(line)
 
 

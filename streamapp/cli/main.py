@@ -3,9 +3,12 @@
 import typer
 
 from streamapp.cli import broker, redrive, topics
+from streamapp.cli.alerts import alerts
 from streamapp.cli.bridge import bridge
 from streamapp.cli.demo import demo
 from streamapp.cli.doctor import doctor
+from streamapp.cli.replay import replay
+from streamapp.cli.trends import trends
 from streamapp.cli.worker import worker
 from streamapp.release import RELEASE
 
@@ -16,6 +19,9 @@ app = typer.Typer(
 )
 app.command()(worker)
 app.command()(demo)
+app.command()(replay)
+app.command()(alerts)
+app.command()(trends)
 app.command()(bridge)
 app.command()(doctor)
 app.add_typer(broker.app, name="broker")

@@ -54,9 +54,9 @@ class FrontierTracker:
         if source is None:
             return
         source.offset = max(source.offset, source_offset.offset)
-        source.newest_record_ms = max(source.newest_record_ms or record_ms, record_ms)
+        source.newest_record_ms = _greatest(source.newest_record_ms, record_ms)
         if frontier_ms is not None:
-            source.frontier_ms = max(source.frontier_ms or frontier_ms, frontier_ms)
+            source.frontier_ms = _greatest(source.frontier_ms, frontier_ms)
 
     def pause(self, paused: Iterable[SourcePartition]) -> None:
         """These partitions, and no others, are paused: they count as caught up, so that they hold no watermark back."""
@@ -107,6 +107,10 @@ class FrontierTracker:
             return True
         newest = source.newest_record_ms
         return newest is not None and now_ms - newest < self._caught_up_age_ms
+
+
+def _greatest(known_ms: int | None, new_ms: int) -> int:
+    return new_ms if known_ms is None else max(known_ms, new_ms)
 
 
 def _minute(source: _Source) -> int | None:

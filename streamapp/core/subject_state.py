@@ -96,9 +96,7 @@ def _watch_of(subject: str, record: SubjectRecord, rules: SurgeRules) -> Subject
     watch.last_seen_hour = record.last_seen_hour
     watch.applied = {source: row[2] for source, row in zip(sources, record.sources, strict=True)}
     watch.open = dict(_open_minute(row, sources, record.models) for row in record.open)
-    watch.closed = {
-        row[0]: ClosedMinute(*row[1:9], tuple(record.models[index] for index in row[9])) for row in record.closed
-    }
+    watch.closed = dict(_closed_minute(row, record.models) for row in record.closed)
     watch.leaders = StoryLeaders(record.leaders)
     watch.alert = record.alert
     return watch
@@ -188,3 +186,8 @@ def _closed_row(minute: int, closed: ClosedMinute, models: _Numbering[str]) -> t
         closed.late,
         [models.of(version) for version in closed.versions],
     )
+
+
+def _closed_minute(row: tuple[Any, ...], models: list[str]) -> tuple[int, ClosedMinute]:
+    minute, *numbers, versions = row
+    return minute, ClosedMinute(*numbers, versions=tuple(models[index] for index in versions))

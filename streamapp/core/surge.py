@@ -10,6 +10,8 @@ from math import exp, lgamma, log
 from msgspec import Struct
 
 MINUTES_PER_HOUR = 60
+# Below this a first term would vanish, and with it a sum that is really near 1.
+SMALLEST_LOG = -600.0
 
 
 class SurgeRules(Struct, frozen=True, kw_only=True):
@@ -118,13 +120,14 @@ def assess(window: WindowCounts, baseline: Baseline, rules: SurgeRules) -> Asses
     (beta-binomial: same, section 2.4). The limits in the rules keep both honest about over-dispersion.
     """
     expected = baseline.expected_per_minute(rules) * rules.window_minutes
-    shape = min(rules.prior_negative_stories + baseline.negative_stories, rules.rate_shape_limit)
+    known = rules.prior_negative_stories + baseline.negative_stories
+    shape = 1 / (1 / known + 1 / rules.rate_shape_limit)
     share = baseline.expected_share(rules)
     count_probability = share_probability = 1.0
     if window.negative_stories >= rules.min_negative_stories:
         count_probability = negative_binomial_tail(window.negative_stories, expected, shape)
         if count_probability <= rules.false_alarm_probability:
-            size = min(rules.prior_stories + baseline.stories, rules.share_size_limit)
+            size = 1 / (1 / (rules.prior_stories + baseline.stories) + 1 / rules.share_size_limit)
             total = max(window.stories, window.negative_stories)
             share_probability = beta_binomial_tail(window.negative_stories, total, share * size, (1 - share) * size)
     watched_enough = baseline.exposure_minutes >= rules.warm_up_minutes * 0.98
@@ -146,6 +149,8 @@ def negative_binomial_tail(count: int, mean: float, shape: float) -> float:
     log_first = lgamma(count + shape) - lgamma(shape) - lgamma(count + 1) + count * log_q
     log_first += shape * log(shape / (mean + shape))
     q = exp(log_q)
+    if count <= mean and log_first < SMALLEST_LOG:
+        return 1.0
     return _upper_sum(exp(log_first), count, None, lambda at: q * (at + shape) / (at + 1))
 
 
@@ -156,6 +161,9 @@ def beta_binomial_tail(successes: int, trials: int, alpha: float, beta: float) -
     failures = trials - successes
     log_first = lgamma(trials + 1) - lgamma(successes + 1) - lgamma(failures + 1)
     log_first += _log_beta(successes + alpha, failures + beta) - _log_beta(alpha, beta)
+
+    if successes * (alpha + beta) <= trials * alpha and log_first < SMALLEST_LOG:
+        return 1.0
 
     def ratio(at: int) -> float:
         return (trials - at) / (at + 1) * (alpha + at) / (beta + trials - at - 1)

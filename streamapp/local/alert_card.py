@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,6 +20,8 @@ STATE_STYLES: Final = {
 SEVERITY_STYLES: Final = {"critical": "bold red", "warning": "bold yellow"}
 
 TimeText = Callable[[int], str]
+# A company's name by its symbol, None for one that the symbol table lacks.
+NameOf = Callable[[str], str | None]
 
 
 def utc_time(time_ms: int) -> str:
@@ -27,17 +29,17 @@ def utc_time(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
-def subject_text(subject: str, companies: Mapping[str, str]) -> str:
+def subject_text(subject: str, name_of: NameOf) -> str:
     """The subject as commands take it, and its company's name where one is known."""
     kind, _, name = subject.partition(":")
-    known = companies.get(name) if kind == "company" else None
+    known = name_of(name) if kind == "company" else None
     return printable(f"{subject} ({known})" if known else subject)
 
 
 class CardStyle(Struct, frozen=True, kw_only=True):
     """How a card is cut and whose clock it shows."""
 
-    companies: Mapping[str, str] = {}
+    name_of: NameOf
     headlines: int = 3
     width: int = 120
     time_text: TimeText = utc_time
@@ -70,7 +72,7 @@ def _title(alert: Alert, style: CardStyle) -> Text:
     title = Text(no_wrap=True)
     title.append(f" {alert.state.upper()} ", style=STATE_STYLES[alert.state])
     title.append(f" {alert.severity} ", style=SEVERITY_STYLES[alert.severity])
-    title.append(subject_text(alert.subject, style.companies), style="bold")
+    title.append(subject_text(alert.subject, style.name_of), style="bold")
     title.append(f"  since {style.time_text(alert.opened_at_ms)}, revision {alert.revision}", style="dim")
     return title
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from streamapp.cluster.kafka_clients import open_producer
 from streamapp.contracts.messages import Channel
+from streamapp.local.alert_card import NameOf
 from streamapp.local.demo_figures import FOLLOWED, DemoFigures
 from streamapp.local.demo_house import DemoError, DemoHouse, DemoOptions
 from streamapp.local.demo_plan import (
@@ -45,7 +46,7 @@ class DemoRun:
     def __init__(self, plan: DemoPlan, options: DemoOptions, house: DemoHouse, show: Show) -> None:
         self._plan, self._options, self._house, self._show = plan, options, house, show
         self._seconds: dict[str, float] = {}
-        self.companies = load_companies()
+        self.name_of: NameOf = load_companies().get
         inputs: dict[str, Channel] = {plan.input_topic(channel): channel for channel in CHANNELS}
         self._inputs = inputs
         self.figures = DemoFigures(plan.prefix, inputs)
@@ -171,7 +172,7 @@ class DemoRun:
             now_ms=_now_ms(),
             lag=int(sum(lags)),
             phase=phase,
-            companies=self.companies,
+            name_of=self.name_of,
         )
 
     def _report(self) -> DemoReport:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from streamapp.contracts.messages import SENTIMENTS, Alert
-from streamapp.local.alert_card import subject_text
+from streamapp.local.alert_card import NameOf, subject_text
 from streamapp.local.demo_figures import Accounting, DemoFigures, SeenAlert, quantile
 from streamapp.local.demo_plan import SUBJECTS_TO_ALERT, DemoPlan
 
@@ -112,7 +112,7 @@ def make_report(
     )
 
 
-def report_lines(report: DemoReport, companies: Mapping[str, str]) -> list[Text]:
+def report_lines(report: DemoReport, name_of: NameOf) -> list[Text]:
     """The summary for people."""
     posts = report.posts
     sign = "=" if posts.balanced else "is not"
@@ -126,7 +126,7 @@ def report_lines(report: DemoReport, companies: Mapping[str, str]) -> list[Text]
     ]  # fmt: skip
     for alert in report.alerts:
         rows.append(
-            ("alert", f"{subject_text(alert.subject, companies)}: {alert.severity}, opened {alert.opened_at_day_time}"
+            ("alert", f"{subject_text(alert.subject, name_of)}: {alert.severity}, opened {alert.opened_at_day_time}"
              f" (seen {alert.opened_after_seconds:.0f} s into the stream), now {alert.state}")
         )  # fmt: skip
     lines = [Text(f"  {name:<11}", style="dim").append(words, style="default") for name, words in rows]

@@ -89,7 +89,7 @@ class PlainShow:
             self.say(status_line(figures, scene))
 
     def alert(self, alert: Alert, scene: Scene) -> None:
-        style = CardStyle(companies=scene.companies, width=PLAIN_WIDTH, time_text=scene.day_time)
+        style = CardStyle(name_of=scene.name_of, width=PLAIN_WIDTH, time_text=scene.day_time)
         for line in alert_lines(alert, style):
             self._console.print(line, soft_wrap=True)
 

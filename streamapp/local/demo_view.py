@@ -5,7 +5,6 @@ Times are shown on the clock of the simulated day, not on the dates that the rep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamapp.contracts.messages import SENTIMENTS, ScoredPost
-from streamapp.local.alert_card import CardStyle, alert_lines, subject_text
+from streamapp.local.alert_card import CardStyle, NameOf, alert_lines, subject_text
 from streamapp.local.demo_figures import DemoFigures, quantile
 from streamapp.local.sample import DAY_SECONDS, DAY_START
 from streamapp.local.terminal_text import foreign
@@ -63,7 +62,7 @@ class Scene(Struct, frozen=True, kw_only=True):
     now_ms: int
     lag: int
     phase: str
-    companies: Mapping[str, str]
+    name_of: NameOf
 
     def day_time(self, shifted_ms: int) -> str:
         """A post's time on the clock of the simulated day, HH:MM."""
@@ -154,8 +153,8 @@ def _flow(figures: DemoFigures, scene: Scene) -> Table:
     table.add_row("scored", f"{figures.scored}", f"{figures.duplicate_texts} repeat a text")
     table.add_row("dead letters", f"{len(figures.dead)}", "")
     table.add_row("lag", f"{scene.lag}", "records")
-    table.add_row("p50", "-" if middle is None else f"{middle}", "ms publish to verdict")
-    table.add_row("p99", "-" if slow is None else f"{slow}", "ms publish to verdict")
+    table.add_row("p50", "-" if middle is None else f"{middle}", "ms to verdict")
+    table.add_row("p99", "-" if slow is None else f"{slow}", "ms to verdict")
     return table
 
 
@@ -253,7 +252,7 @@ def _subject_row(
     elif name in figures.alerted_subjects():
         state.append(" resolved ", "black on green")
         style = "bold"
-    return foreign(subject_text(name, scene.companies), style), chart, str(posts), state
+    return foreign(subject_text(name, scene.name_of), style), chart, str(posts), state
 
 
 def _rank(buckets: list[Bucket], span: ChartSpan) -> tuple[int, int]:
@@ -284,7 +283,7 @@ def _alerts(figures: DemoFigures, scene: Scene, card: int, width: int) -> Panel:
 def alert_block(figures: DemoFigures, scene: Scene, width: int, headlines: int = 3) -> list[Text]:
     """Every alert as it is now."""
     style = CardStyle(
-        companies=scene.companies, width=width, time_text=scene.day_time, headlines=max(0, headlines)
+        name_of=scene.name_of, width=width, time_text=scene.day_time, headlines=max(0, headlines)
     )
     seen = sorted(figures.alerts.values(), key=lambda each: each.newest.opened_at_ms)
     return [line for each in seen for line in alert_lines(each.newest, style, each.height)]

@@ -31,11 +31,11 @@ def graph_of(folder: Path) -> onnx.ModelProto:
     return onnx.load(read_bundle(write_tiny_bundle(folder / "for-graph")).path(MODEL_FILE))
 
 
-def with_infinite_word(graph: onnx.ModelProto, row: int) -> onnx.ModelProto:
-    """`graph` whose vocabulary word number `row` gives an infinite sentiment."""
-    for weight in graph.graph.initializer:
-        if weight.name == "sentiment_rows":
-            values = np.array(numpy_helper.to_array(weight))
-            values[row] = np.inf
-            weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+def with_word(graph: onnx.ModelProto, row: int, weight: float) -> onnx.ModelProto:
+    """`graph` whose vocabulary word number `row` adds `weight` to negative."""
+    for table in graph.graph.initializer:
+        if table.name == "sentiment_rows":
+            values = np.array(numpy_helper.to_array(table))
+            values[row, 0] = weight
+            table.CopyFrom(numpy_helper.from_array(values, table.name))
     return graph

@@ -19,7 +19,7 @@ from streamapp.inference.onnx_model import BundleUnfitError, NotFiniteError, Onn
 from streamapp.inference.provider import CPU
 from streamapp.settings import BatchSettings, ModelSettings
 from tests.tiny_bundle import NEGATIVE, POSITIVE, TOPIC_WORDS, TOPICS, expected_verdict
-from tests.unit.inference.bundles import changed, graph_of, tiny, with_infinite_word
+from tests.unit.inference.bundles import changed, graph_of, tiny, with_word
 
 ONE = ModelSettings(sessions=1)
 WORDS = (*NEGATIVE, *POSITIVE, *TOPIC_WORDS, "the", "of", "today", "company", "$ABC", "https://x.y/z")
@@ -60,6 +60,13 @@ def test_an_answer_does_not_depend_on_batch_neighbours_or_budget(tmp_path: Path)
     assert alone == model.predict(given) == model.predict(given, token_budget=100_000)
 
 
+def test_padding_is_masked_out(tmp_path: Path) -> None:
+    # Padding is token 0; here token 0 is the most negative word of all, and it must not be seen.
+    model = OnnxModel.load(changed(tmp_path, with_word(graph_of(tmp_path), row=0, weight=50.0)), ONE)
+    together = model.predict(["profit", "profit " * 40, ""], token_budget=1000)
+    assert_expected(["profit", "profit " * 40, ""], together)
+
+
 def test_without_texts_there_is_no_answer_and_a_text_without_tokens_has_one(tmp_path: Path) -> None:
     model = OnnxModel.load(tiny(tmp_path), ONE)
     assert model.predict([]) == []
@@ -96,7 +103,7 @@ def test_a_head_that_the_bundle_lacks_answers_none(tmp_path: Path) -> None:
 
 
 def test_output_that_is_not_finite_names_the_texts_and_only_those(tmp_path: Path) -> None:
-    graph = with_infinite_word(graph_of(tmp_path), row=1)
+    graph = with_word(graph_of(tmp_path), row=1, weight=np.inf)
     model = OnnxModel.load(changed(tmp_path, graph), ONE)
     given = texts(50, seed=3)
     bad = [place for place, text in enumerate(given) if NEGATIVE[0] in text.split()]
@@ -161,7 +168,7 @@ async def test_overlapping_calls_to_the_batcher_keep_their_own_order(tmp_path: P
 
 
 async def test_the_batcher_reports_places_in_the_call_of_texts_that_are_not_finite(tmp_path: Path) -> None:
-    graph = with_infinite_word(graph_of(tmp_path), row=2)
+    graph = with_word(graph_of(tmp_path), row=2, weight=np.inf)
     batcher = MicroBatcher(
         OnnxModel.load(changed(tmp_path, graph), ModelSettings(sessions=2)), BatchSettings()
     )

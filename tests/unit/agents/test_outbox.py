@@ -1,0 +1,124 @@
+"""The one way out: in order, all awaited, bounded, and never around the guard."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from streamapp.agents.outbox import DeliveryFailed, Outbox, Outgoing
+from tests.fakes import FakeProducer
+
+LARGE = b"x" * 100
+
+
+def outbox(producer: FakeProducer, *, timeout_seconds: float = 5.0, check: Any = lambda: None) -> Outbox:
+    return Outbox(lambda: producer, timeout_seconds, check)  # type: ignore[arg-type, return-value]
+
+
+def message(name: str, **parts: Any) -> Outgoing:
+    return Outgoing(**{"topic": "t", "key": name.encode(), "value": b"v", **parts})
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def keys(producer: FakeProducer) -> list[bytes | None]:
+    return [sent.key for sent in producer.messages]
+
+
+async def test_messages_are_sent_in_order_and_whole() -> None:
+    producer = FakeProducer()
+    messages = [message("a", headers=(("traceparent", b"00"),)), message("b", partition=3), message("c", value=None)]
+    await outbox(producer).deliver(messages)
+    assert producer.messages == messages
+
+
+async def test_nothing_to_deliver_is_delivered() -> None:
+    producer = FakeProducer()
+    await outbox(producer).deliver([])
+    assert producer.sent == []
+
+
+async def test_delivered_means_that_every_message_was_acknowledged() -> None:
+    producer = FakeProducer(held=True)
+    delivering = asyncio.create_task(outbox(producer).deliver([message("a"), message("b"), message("c")]))
+    await settle()
+    assert keys(producer) == [b"a", b"b", b"c"]
+    for sent in reversed(producer.sent):
+        assert not delivering.done()
+        sent.acknowledged.set_result(None)
+        await settle()
+    assert delivering.done()
+    await delivering
+
+
+async def test_what_is_too_large_at_send_is_replaced_in_its_place() -> None:
+    producer = FakeProducer(limit_bytes=50)
+    small = message("small")
+    await outbox(producer).deliver([message("a"), message("big", value=LARGE, instead=small), message("c")])
+    assert keys(producer) == [b"a", b"small", b"c"]
+
+
+async def test_what_is_too_large_for_the_broker_is_replaced_and_the_replacement_awaited() -> None:
+    producer = FakeProducer(held=True, broker_limit_bytes=50)
+    big = message("big", value=LARGE, instead=message("small"))
+    delivering = asyncio.create_task(outbox(producer).deliver([big]))
+    await settle()
+    assert keys(producer) == [b"big", b"small"]
+    assert not delivering.done()
+    producer.sent[1].acknowledged.set_result(None)
+    await delivering
+
+
+@pytest.mark.parametrize("limits", [{"limit_bytes": 50}, {"broker_limit_bytes": 50}])
+async def test_what_is_too_large_without_a_replacement_is_an_error(limits: dict[str, int]) -> None:
+    with pytest.raises(MessageSizeTooLargeError):
+        await outbox(FakeProducer(**limits)).deliver([message("big", value=LARGE)])
+
+
+@pytest.mark.parametrize("limits", [{"limit_bytes": 50}, {"broker_limit_bytes": 50}])
+async def test_a_replacement_that_is_too_large_itself_is_an_error(limits: dict[str, int]) -> None:
+    big = message("big", value=LARGE, instead=message("big-too", value=LARGE))
+    with pytest.raises(MessageSizeTooLargeError):
+        await outbox(FakeProducer(**limits)).deliver([big])
+
+
+async def test_kafka_that_does_not_answer_within_the_bound_is_a_failure() -> None:
+    producer = FakeProducer(held=True)
+    with pytest.raises(DeliveryFailed, match="did not take 1 messages"):
+        await outbox(producer, timeout_seconds=0.01).deliver([message("a")])
+
+
+async def test_an_error_of_the_broker_is_not_swallowed() -> None:
+    producer = FakeProducer(held=True)
+    delivering = asyncio.create_task(outbox(producer).deliver([message("a"), message("b")]))
+    await settle()
+    producer.sent[0].acknowledged.set_result(None)
+    producer.sent[1].acknowledged.set_exception(KafkaError("fenced"))
+    with pytest.raises(KafkaError, match="fenced"):
+        await delivering
+
+
+async def test_the_guard_is_asked_before_anything_is_sent() -> None:
+    producer = FakeProducer()
+    sent_at_check: list[int] = []
+
+    def check() -> None:
+        sent_at_check.append(len(producer.sent))
+
+    await outbox(producer, check=check).deliver([message("a"), message("b")])
+    assert sent_at_check == [0]
+
+
+async def test_nothing_is_sent_where_the_guard_refuses() -> None:
+    producer = FakeProducer()
+
+    def refuse() -> None:
+        raise SystemExit(75)
+
+    with pytest.raises(SystemExit):
+        await outbox(producer, check=refuse).deliver([message("a")])
+    assert producer.sent == []
