@@ -18,7 +18,7 @@ $(VENV)/.created:
 
 $(VENV)/.runtime: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "== installing streamapp and what it runs on (about 400 MB, pinned in constraints.txt)"
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[cpu]' | grep -v 'already satisfied' || true
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[cpu]'
 	@$(BIN)/python -c 'import streamapp.cli.main'
 	@touch $@
 

@@ -28,8 +28,8 @@ def metrics_page() -> str:
 
 def exposed_name(metric: MetricWrapperBase) -> str:
     """The name under which Prometheus sees the metric."""
-    suffix = {"counter": "_total", "info": "_info"}.get(metric._type, "")
-    return metric._name + suffix
+    suffix = {"counter": "_total", "info": "_info"}.get(metric._type or "", "")
+    return f"{metric._name}{suffix}"
 
 
 def _row(metric: MetricWrapperBase) -> str:

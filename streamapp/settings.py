@@ -7,7 +7,7 @@ stops the start with its name. Nothing else in the service reads the environment
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,9 +39,9 @@ class BrokerAccess(_Group, frozen=True, kw_only=True):
     sasl_password: str | None = None
     ssl_ca_file: str | None = None
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         hidden = {**msgspec.structs.asdict(self), "sasl_password": self.sasl_password and "***"}
-        yield from hidden.items()
+        return list(hidden.items())
 
     def __repr__(self) -> str:
         return f"BrokerAccess({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"

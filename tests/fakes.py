@@ -11,6 +11,8 @@ from streamapp.agents.outbox import Headers, Outgoing
 from streamapp.core.verdict import HeadLabels
 from streamapp.inference.onnx_model import NotFiniteError, Prediction
 
+UNLIMITED = 1 << 30
+
 
 class FakeClock:
     """Time that stands still until a test moves it."""
@@ -33,7 +35,7 @@ class FakeProducer:
     """Takes messages as aiokafka's producer does; acknowledges at once, or, `held`, when the test says so."""
 
     def __init__(
-        self, *, held: bool = False, limit_bytes: int = 1 << 30, broker_limit_bytes: int = 1 << 30
+        self, *, held: bool = False, limit_bytes: int = UNLIMITED, broker_limit_bytes: int = UNLIMITED
     ) -> None:
         self.sent: list[Sent] = []
         self._held = held
@@ -41,7 +43,13 @@ class FakeProducer:
         self._broker_limit_bytes = broker_limit_bytes
 
     async def send(
-        self, topic: str, *, value: bytes | None, key: bytes | None, partition: int | None, headers: Iterable[Any]
+        self,
+        topic: str,
+        *,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int | None,
+        headers: Iterable[Any],
     ) -> "asyncio.Future[object]":
         size_bytes = len(value or b"")
         if size_bytes > self._limit_bytes:

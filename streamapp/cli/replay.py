@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -82,6 +83,7 @@ def replay(
 
     The whole file is checked first; a line that cannot be replayed is named and nothing is sent.
     """
+    logging.getLogger("kafka").setLevel(logging.ERROR)  # it retries by itself; what fails for good is raised
     settings = settings_from(config, broker)
     if channel not in ("news", "chat"):
         raise stop("--channel: news or chat", EXIT_USAGE)
@@ -166,8 +168,8 @@ def warnings(settings: Settings, scan: StreamScan, speed: float, age_ms: int) ->
         )
     if age_ms / 1000 > event_time.backfill_after_seconds:
         found.append(
-            f"posts are up to {age_ms / 3_600_000:.1f} h old, event_time.backfill_after_seconds is"
-            f" {event_time.backfill_after_seconds:.0f}: alerts of more than that ago count as backfill and page nobody."
+            f"posts are up to {age_ms / 3_600_000:.1f} h old; alerts older than event_time.backfill_after_seconds"
+            f" ({event_time.backfill_after_seconds / 3600:g} h) count as backfill and page nobody."
         )
     return found
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from contextlib import ExitStack
 from typing import Annotated, Final
 
 import typer
@@ -13,35 +11,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streamapp.cli.alerts import company_names, open_lines
-from streamapp.cli.options import (
-    EXIT_USAGE,
-    BrokerOption,
-    ConfigFile,
-    JsonFile,
-    broker_errors,
-    parse_moment,
-    settings_from,
-    speaker,
-    stop,
-    write_json,
-)
-from streamapp.contracts.codec import DecodeError, decode
+from streamapp.cli.follow import Follow, Listing, Since, company_names, list_or_follow, wide
+from streamapp.cli.options import BrokerOption, ConfigFile, JsonFile, settings_from, speaker
 from streamapp.contracts.messages import TrendMinute
-from streamapp.contracts.raw_record import RawRecord
 from streamapp.contracts.topics import SUBJECT_TRENDS
 from streamapp.local.alert_card import NameOf, subject_text, utc_time
-from streamapp.local.signals import StoppedBySignalError, stopped_by_signal
-from streamapp.local.stream_reader import StreamReader, TopicMissingError
+from streamapp.local.newest_revisions import NewestRevisions
 from streamapp.local.terminal_text import foreign
 from streamapp.local.trend_chart import Bucket, ChartSpan, draw, fill_buckets
 
-POLL_SECONDS: Final = 0.5
 MINUTE_MS: Final = 60_000
 CHART_BUCKETS: Final = 40
 LEAST_TOP: Final = 4
-
-Seen = dict[tuple[str, int], TrendMinute]
 
 
 class SubjectSummary(Struct, frozen=True, kw_only=True):
@@ -60,62 +41,33 @@ class SubjectSummary(Struct, frozen=True, kw_only=True):
 def trends(
     config: ConfigFile = None,
     broker: BrokerOption = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with every minute as it closes.")
-    ] = False,
+    follow: Follow = False,
     subject: Annotated[
         str | None, typer.Option(help="Minute by minute for this one: company:AAPL, topic:central_banks.")
     ] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Published at or after: a time, or a duration back from now (2h).")
-    ] = None,
+    since: Since = None,
     rows: Annotated[int, typer.Option(help="At most that many rows.", min=1)] = 30,
     json_file: JsonFile = None,
 ) -> None:
     """Subjects with the most negative stories first; with --subject its newest minutes."""
     settings = settings_from(config, broker)
-    since_ms = None if since is None else parse_moment(since, int(time.time() * 1000))
-    words = speaker(json_file)
+    words = wide(speaker(json_file))
     name_of = company_names(settings)
-    try:
-        with broker_errors(settings), stopped_by_signal(), ExitStack() as stack:
-            topic = settings.topics.prefix + SUBJECT_TRENDS.name
-            reader = stack.enter_context(StreamReader(settings.broker, [topic], since_ms))
-            seen: Seen = {}
-            while not reader.at_end():
-                fold(seen, reader.poll(POLL_SECONDS), subject)
-            minutes = sorted(seen.values(), key=lambda minute: (minute.minute_start_ms, minute.subject))
-            show(words, minutes, subject, rows, name_of)
-            if not follow:
-                write_json(minutes, json_file)
-                return
-            sink = open_lines(stack, json_file)
-            while True:
-                for minute in fold(seen, reader.poll(POLL_SECONDS), subject):
-                    words.print(minute_line(minute, name_of))
-                    sink(minute)
-    except TopicMissingError as error:
-        raise stop(str(error), EXIT_USAGE) from error
-    except StoppedBySignalError as signal:
-        raise typer.Exit(signal.exit_code) from signal
 
+    def show_all(found: list[TrendMinute]) -> list[TrendMinute]:
+        minutes = sorted(found, key=lambda minute: (minute.minute_start_ms, minute.subject))
+        show(words, minutes, subject, rows, name_of)
+        return minutes
 
-def fold(seen: Seen, records: Iterable[RawRecord], subject: str | None) -> list[TrendMinute]:
-    """Takes records into `seen` (of a subject's minute the greatest revision); returns what was news."""
-    news = []
-    for record in records:
-        try:
-            minute: TrendMinute = decode(record.value, TrendMinute)
-        except DecodeError:
-            continue
-        key = (minute.subject, minute.minute_start_ms)
-        known = seen.get(key)
-        if (subject is None or minute.subject == subject) and (
-            known is None or minute.revision > known.revision
-        ):
-            seen[key] = minute
-            news.append(minute)
-    return news
+    newest = NewestRevisions(
+        TrendMinute,
+        lambda minute: (minute.subject, minute.minute_start_ms),
+        lambda minute: subject is None or minute.subject == subject,
+    )
+    listing = Listing(
+        SUBJECT_TRENDS.name, newest, show_all, lambda minute: words.print(minute_line(minute, name_of))
+    )
+    list_or_follow(settings, listing, since, follow, json_file)
 
 
 def summaries(minutes: Iterable[TrendMinute]) -> list[SubjectSummary]:
@@ -149,11 +101,12 @@ def overview(minutes: list[TrendMinute], rows: int, name_of: NameOf) -> Table:
     }
     top = max([LEAST_TOP, *(bucket.negative_stories for buckets in filled.values() for bucket in buckets)])
     table = Table(box=None, header_style="dim", padding=(0, 1))
-    table.add_column("subject", no_wrap=True)
-    table.add_column(f"negative stories, {bucket_ms / MINUTE_MS:.0f} min a bar", no_wrap=True)
+    table.add_column("subject", no_wrap=True, overflow="ellipsis", ratio=1)
+    minutes_a_bar = round(bucket_ms / MINUTE_MS)
+    table.add_column(f"negative stories, {minutes_a_bar} min a bar", min_width=CHART_BUCKETS)
     for name in ("posts", "negative", "stories", "negative stories", "expected"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("last minute (UTC)", no_wrap=True)
+        table.add_column(name, justify="right", min_width=5)
+    table.add_column("last minute (UTC)", min_width=len("2026-03-12 13:30"))
     for each in listed:
         table.add_row(
             foreign(subject_text(each.subject, name_of)), draw(filled[each.subject], span, top),
@@ -166,7 +119,7 @@ def overview(minutes: list[TrendMinute], rows: int, name_of: NameOf) -> Table:
 def minute_table(minutes: Iterable[TrendMinute]) -> Table:
     """One row a minute."""
     table = Table(box=None, header_style="dim", padding=(0, 1))
-    table.add_column("minute (UTC)", no_wrap=True)
+    table.add_column("minute (UTC)", min_width=len("2026-03-12 13:30"))
     names = (
         "negative",
         "neutral",
@@ -178,7 +131,7 @@ def minute_table(minutes: Iterable[TrendMinute]) -> Table:
         "revision",
     )
     for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     for minute in minutes:
         posts = minute.posts
         table.add_row(

@@ -19,7 +19,9 @@ MANIFEST_SCHEMA = "manifest"
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The schema of each topic with messages by topic name, and of the manifest; topics of raw bytes have none."""
-    made = {topic.name: _schema(topic.message, topic.summary) for topic in TOPICS if topic.message is not None}
+    made = {
+        topic.name: _schema(topic.message, topic.summary) for topic in TOPICS if topic.message is not None
+    }
     made[MANIFEST_SCHEMA] = _schema(Manifest, "manifest.json of a model bundle.")
     return made
 
@@ -27,7 +29,8 @@ def schemas() -> dict[str, dict[str, Any]]:
 def schema_files() -> dict[str, str]:
     """File name and content of every schema, as they stand under docs/schemas."""
     return {
-        f"{name}.json": msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2).decode() + "\n"
+        f"{name}.json": msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2).decode()
+        + "\n"
         for name, schema in schemas().items()
     }
 

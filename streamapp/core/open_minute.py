@@ -3,6 +3,7 @@
 Whatever the order in which posts arrive, the same posts leave the same minute behind.
 """
 
+from bisect import insort
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -10,8 +11,10 @@ from msgspec import Struct
 from streamapp.contracts.messages import Activity
 from streamapp.core.story import Evidence, scatter
 
-SAMPLE_SIZE = 64
-MINUTE_HEADLINES = 5
+# With these a subject's state stays below 16 KB even with four full open minutes.
+NEGATIVE_SAMPLE = 64
+OTHER_SAMPLE = 32
+MINUTE_HEADLINES = 4
 HASH_RANGE = 1 << 64
 
 # Event time, topic UUID, partition, offset: the one order of posts that no arrival can change.
@@ -25,42 +28,41 @@ def order_key(activity: Activity) -> OrderKey:
 
 
 class StorySample:
-    """The distinct fingerprints with the 64 smallest hashes; of each, its first copy and the number of copies.
+    """The distinct fingerprints with the smallest hashes, `size` at most; of each its first copy and the copies.
 
     A bottom-k sample (Cohen and Kaplan, PODC 2007): what it keeps does not depend on the order of arrival, and
-    beyond 64 it estimates how many there were.
+    beyond `size` it estimates how many there were.
     """
 
-    __slots__ = ("_greatest_hash", "entries", "overflowed")
+    __slots__ = ("_ranked", "entries", "overflowed", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.entries: dict[int, tuple[OrderKey, int]] = {}
         self.overflowed = False
-        self._greatest_hash = 0
+        self._ranked: list[tuple[int, int]] = []
 
     def add(self, fingerprint: int, key: OrderKey, copies: int = 1) -> None:
-        """Count one post."""
-        entries = self.entries
-        known = entries.get(fingerprint)
+        """Count one post (or `copies` of it)."""
+        known = self.entries.get(fingerprint)
         if known is not None:
-            entries[fingerprint] = (min(known[0], key), known[1] + copies)
+            self.entries[fingerprint] = (min(known[0], key), known[1] + copies)
             return
-        spread = scatter(fingerprint)
-        if len(entries) < SAMPLE_SIZE:
-            entries[fingerprint] = (key, copies)
-            self._greatest_hash = max(self._greatest_hash, spread)
-            return
-        self.overflowed = True
-        if spread < self._greatest_hash:
-            del entries[max(entries, key=scatter)]
-            entries[fingerprint] = (key, copies)
-            self._greatest_hash = max(map(scatter, entries))
+        rank = (scatter(fingerprint), fingerprint)
+        if len(self._ranked) >= self.size:
+            self.overflowed = True
+            if rank > self._ranked[-1]:
+                return
+            _, least_wanted = self._ranked.pop()
+            del self.entries[least_wanted]
+        insort(self._ranked, rank)
+        self.entries[fingerprint] = (key, copies)
 
     def stories_per_entry(self) -> float:
         """How many distinct fingerprints one entry stands for: 1 unless the sample overflowed."""
         if not self.overflowed:
             return 1.0
-        return max(1.0, (SAMPLE_SIZE - 1) / SAMPLE_SIZE * HASH_RANGE / (self._greatest_hash + 1))
+        return max(1.0, (self.size - 1) / self.size * HASH_RANGE / (self._ranked[-1][0] + 1))
 
 
 class Headline(Struct, frozen=True):
@@ -72,14 +74,14 @@ class Headline(Struct, frozen=True):
 
 
 class OpenMinute:
-    """Posts by sentiment, story samples of the negative and of the other posts, the 5 earliest negative headlines."""
+    """Posts by sentiment, story samples of the negative and of the other posts, the 4 earliest negative headlines."""
 
     __slots__ = ("headlines", "negative", "negatives", "neutral", "others", "positive", "versions")
 
     def __init__(self) -> None:
         self.negative = self.neutral = self.positive = 0
-        self.negatives = StorySample()
-        self.others = StorySample()
+        self.negatives = StorySample(NEGATIVE_SAMPLE)
+        self.others = StorySample(OTHER_SAMPLE)
         self.headlines: list[Headline] = []
         self.versions: set[str] = set()
 

@@ -18,7 +18,7 @@ LEADER_AGE_MS = 6 * 3_600_000
 MAX_LEADERS = 64
 MAX_WORDS = 1_000
 MAX_HEADLINE_BYTES = 160
-MAX_POST_ID_BYTES = 96
+MAX_POST_ID_BYTES = 80
 
 _MASK = (1 << FINGERPRINT_BITS) - 1
 _WORD = re.compile(r"[@#$]?\w+")
@@ -87,7 +87,7 @@ class Evidence(Struct, array_like=True, frozen=True):
 
     @classmethod
     def of(cls, headline: str, post_id: str, channel: Channel) -> "Evidence":
-        """Cut to at most 160 bytes of headline and 96 of post id (UTF-8, whole characters)."""
+        """Cut to at most 160 bytes of headline and 80 of post id (UTF-8, whole characters)."""
         return cls(_cut(headline, MAX_HEADLINE_BYTES), _cut(post_id, MAX_POST_ID_BYTES), channel)
 
 

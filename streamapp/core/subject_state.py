@@ -34,6 +34,7 @@ class SubjectRecord(Struct, array_like=True):
     version: int
     offset: int
     decided_before: int | None
+    watched_since: int | None
     last_seen_hour: int
     uuids: list[str]
     sources: list[tuple[int, int, int]]
@@ -64,6 +65,7 @@ def encode_subject(watch: SubjectWatch) -> bytes:
         version=STATE_VERSION,
         offset=watch.offset,
         decided_before=watch.decided_before,
+        watched_since=watch.watched_since,
         last_seen_hour=watch.last_seen_hour,
         uuids=uuids.values,
         sources=rows,
@@ -92,6 +94,7 @@ def _watch_of(subject: str, record: SubjectRecord, rules: SurgeRules) -> Subject
     sources = [(record.uuids[uuid], partition) for uuid, partition, _ in record.sources]
     watch = SubjectWatch(subject, rules, record.baseline)
     watch.decided_before = record.decided_before
+    watch.watched_since = record.watched_since
     watch.offset = record.offset
     watch.last_seen_hour = record.last_seen_hour
     watch.applied = {source: row[2] for source, row in zip(sources, record.sources, strict=True)}

@@ -19,7 +19,7 @@ from streamapp.core.open_minute import OpenMinute
 from streamapp.core.story import LEADER_AGE_MS, Leader, StoryLeaders, format_fingerprint
 from streamapp.core.surge import Baseline, SurgeRules, WindowCounts, assess
 
-KEPT_EVIDENCE = 8
+KEPT_EVIDENCE = 6
 
 
 class ClosedMinute(Struct):
@@ -40,12 +40,13 @@ class SubjectWatch:
     """State and decisions of one subject.
 
     `offset` is that of the last message which changed it; `applied` the last applied offset per source partition;
-    `decided_before` the minute after the last decided one, None before the first decision.
+    `decided_before` the minute after the last decided one and `watched_since` where the past begins, both None before
+    the first decision.
     """
 
     __slots__ = (
         "alert", "applied", "baseline", "closed", "decided_before", "last_seen_hour", "leaders", "offset", "open",
-        "rules", "subject",
+        "rules", "subject", "watched_since",
     )  # fmt: skip
 
     def __init__(self, subject: str, rules: SurgeRules, baseline: Baseline) -> None:
@@ -59,6 +60,7 @@ class SubjectWatch:
         self.baseline = baseline
         self.alert: OpenAlert | None = None
         self.decided_before: int | None = None
+        self.watched_since: int | None = None
         self.last_seen_hour = -1
 
     def is_new(self, activity: Activity) -> bool:
@@ -111,8 +113,8 @@ class SubjectWatch:
 
         The past of a subject begins at `watched_since`, where the partition's does: it was silent until it appeared.
         """
-        if self.decided_before is None:
-            self.baseline.until_minute = watched_since
+        if self.watched_since is None:
+            self.watched_since = self.baseline.until_minute = watched_since
         told: list[TrendMinute | Alert] = []
         while (due := self._next_due()) is not None and due < minute:
             told.extend(self._close(due))

@@ -29,8 +29,9 @@ class SurgeRules(Struct, frozen=True, kw_only=True):
     - `prior_minutes`, `prior_negative_stories`: Gamma prior of the rate, as if that had been seen before.
     - `prior_stories`, `prior_negative_share`: Beta prior of the share.
     - `rate_shape_limit`: news comes in bursts, so however long the past, the rate of an hour is taken to vary by
-      1 / sqrt(limit) around its mean (20: 22 %), beyond what counting noise does.
-    - `share_size_limit`: the same for the share: the past counts for at most that many stories.
+      1 / sqrt(limit) around its mean (25: 20 %), beyond counting noise and beyond what is not known of the mean.
+      With it a doubled volume alone does not reach the level above, however busy the subject; a tripled one does.
+    - `share_size_limit`: the same for the share, as a number of stories.
     - `winsor_ratio`: while an alert is open its minutes enter the baseline scaled down to that many expected ones.
     - `max_alert_minutes`: after that an alert resolves and its level becomes the new normal.
     """
@@ -46,7 +47,7 @@ class SurgeRules(Struct, frozen=True, kw_only=True):
     prior_negative_stories: float = 1.0
     prior_stories: float = 6.0
     prior_negative_share: float = 1 / 3
-    rate_shape_limit: float = 20.0
+    rate_shape_limit: float = 25.0
     share_size_limit: float = 200.0
     winsor_ratio: float = 1.5
     max_alert_minutes: int = 24 * 60

@@ -125,8 +125,12 @@ class PartitionWatch:
             self._seen_hours[watch.last_seen_hour].add(subject)
             if watch.alert is not None:
                 self._alerting.add(subject)
-        if self._clocks.watermark_ms is not None:
-            self._drop_silent(self._clocks.watermark_ms // HOUR_MS)
+            # A crash may have kept this state and lost the frontiers that go with it.
+            if self._watched_since is None:
+                self._watched_since = watch.watched_since
+        hour = self._watermark_hour()
+        if hour is not None:
+            self._drop_silent(hour, self._offset)
         self._dropped.clear()
 
     def apply(self, offset: int, message: SubjectActivity) -> list[TrendMinute | Alert]:
@@ -206,7 +210,7 @@ class PartitionWatch:
         told = self._close_before(closed_before, offset)
         hour = self._watermark_hour()
         if hour is not None and hour != hour_before:
-            self._drop_silent(hour)
+            self._drop_silent(hour, offset)
         return told
 
     def _close_before(self, minute: int, offset: int) -> list[TrendMinute | Alert]:
@@ -244,14 +248,12 @@ class PartitionWatch:
         watermark_ms = self._clocks.watermark_ms
         return None if watermark_ms is None else watermark_ms // HOUR_MS
 
-    def _drop_silent(self, hour: int) -> None:
+    def _drop_silent(self, hour: int, offset: int) -> None:
         """Forget subjects without activity for 30 event days and without an open alert."""
         for seen in [seen for seen in self._seen_hours if seen < hour - SILENT_HOURS]:
             for subject in self._seen_hours.pop(seen):
-                watch = self._subjects.get(subject)
-                if watch is None or watch.last_seen_hour != seen:
-                    continue
-                if watch.alert is not None:
+                watch = self._subjects[subject]
+                if watch.alert is not None or offset < watch.offset:
                     self._seen_hours[seen].add(subject)
                     continue
                 del self._subjects[subject]

@@ -5,6 +5,7 @@ The worker is the command that a user runs, started from a settings file; this f
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -65,6 +66,9 @@ class DemoHouse:
         self.plan, self._options, self._say = plan, options, say
         self.files = DemoFiles(Path(tempfile.mkdtemp(prefix="streamapp-demo-")))
         self.keep_folder = False
+        # The demo's own Kafka clients: their retries belong in a file, not across the screen.
+        self._clients_log = logging.FileHandler(self.files.clients_log)
+        logging.getLogger("kafka").addHandler(self._clients_log)
         self._broker: LocalBroker | None = None
         self._worker: OwnedProcess | None = None
         self._settings: Settings | None = None
@@ -161,6 +165,8 @@ class DemoHouse:
             self._broker = None
         elif self._topics_made:
             self._delete_topics()
+        logging.getLogger("kafka").removeHandler(self._clients_log)
+        self._clients_log.close()
         if not self.keep_folder:
             shutil.rmtree(self.files.folder, ignore_errors=True)
 

@@ -91,6 +91,10 @@ class DemoFiles(Struct, frozen=True):
         return self.folder / "worker.log"
 
     @property
+    def clients_log(self) -> Path:
+        return self.folder / "clients.log"
+
+    @property
     def broker(self) -> Path:
         return self.folder / "broker"
 

@@ -56,6 +56,8 @@ def publish(
     """
     stop = stop or threading.Event()
     waiting: deque[Any] = deque()
+    for topic in topics.values():
+        producer.partitions_for(topic)  # or the first record would wait for that, and the pace with it
     began = time.monotonic()
     for record in records:
         due = began + delay_seconds(record.due_ms, pace.first_ms, pace.speed)

@@ -14,7 +14,11 @@ def known_names() -> set[str]:
     names = set()
     for metric in CATALOGUE:
         name = exposed_name(metric)
-        names |= {name, f"{name}_bucket", f"{name}_sum", f"{name}_count"} if metric._type == "histogram" else {name}
+        names |= (
+            {name, f"{name}_bucket", f"{name}_sum", f"{name}_count"}
+            if metric._type == "histogram"
+            else {name}
+        )
     return names
 
 

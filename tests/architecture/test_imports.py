@@ -9,7 +9,18 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 from tests.architecture.source_tree import REPOSITORY, python_files, shown
 
-HEAVY = {"faust", "mode", "onnxruntime", "torch", "transformers", "aiokafka", "kafka", "numpy", "scipy", "asyncio"}
+HEAVY = {
+    "faust",
+    "mode",
+    "onnxruntime",
+    "torch",
+    "transformers",
+    "aiokafka",
+    "kafka",
+    "numpy",
+    "scipy",
+    "asyncio",
+}
 
 
 def loaded_by(*modules: str) -> set[str]:

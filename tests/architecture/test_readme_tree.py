@@ -34,8 +34,8 @@ def tree_paths(tree: str) -> list[str]:
 
 
 def test_tree_lines_are_read_with_their_indentation() -> None:
-    tree = "streamapp/   the service\n  app.py     composition root\n  core/\n    story.py   stories\nretrain/training   torch\n"
-    assert tree_paths(tree) == [
+    lines = ("streamapp/   the service", "  app.py     composition root", "  core/", "    story.py   stories")
+    assert tree_paths("\n".join((*lines, "retrain/training   torch"))) == [
         "streamapp", "streamapp/app.py", "streamapp/core", "streamapp/core/story.py", "retrain/training",
     ]  # fmt: skip
 

@@ -3,8 +3,6 @@
 import ast
 import re
 
-import pytest
-
 from tests.architecture.source_tree import (
     REPOSITORY,
     SHIPPED,
@@ -34,7 +32,9 @@ SHIPPED_FILES = python_files(*SHIPPED)
 
 def is_command(function: Function) -> bool:
     """A command's arguments are the options of the command line."""
-    return any(re.search(r"\.(command|callback)\(", ast.unparse(marker)) for marker in function.decorator_list)
+    return any(
+        re.search(r"\.(command|callback)\(", ast.unparse(marker)) for marker in function.decorator_list
+    )
 
 
 def arguments(function: Function) -> tuple[int, int]:
@@ -54,7 +54,9 @@ def too_long_functions() -> list[str]:
 
 def test_files_are_small() -> None:
     lines = {shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in ALL_FILES}
-    assert {path: count for path, count in lines.items() if count > MAX_FILE_LINES and path not in EXCEPTIONS} == {}
+    assert {
+        path: count for path, count in lines.items() if count > MAX_FILE_LINES and path not in EXCEPTIONS
+    } == {}
 
 
 def test_functions_are_small() -> None:

@@ -113,7 +113,10 @@ def test_intake_rejects_the_value_again_for_the_same_reason(path: Path) -> None:
 
 
 def test_every_reason_has_a_dead_letter() -> None:
-    reasons = {parse_dead_letter(read_record(path).raw_record("dead-letters").headers).reason for path in DEAD_LETTERS}
+    reasons = {
+        parse_dead_letter(read_record(path).raw_record("dead-letters").headers).reason
+        for path in DEAD_LETTERS
+    }
     assert reasons == set(get_args(DeadLetterReason))
 
 

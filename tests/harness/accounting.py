@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from streamapp.contracts.messages import Alert, ScoredPost, TrendMinute
+from streamapp.contracts.raw_record import RawRecord
 from tests.harness.cluster import TestCluster
 
 MINUTE_MS = 60_000
@@ -30,9 +31,20 @@ def balance(cluster: TestCluster, inputs: Iterable[str] = ("news", "chat", "redr
     """The books of a cluster, from the broker's end offsets and two topics."""
     taken_in = sum(sum(cluster.end_offsets(topic).values()) for topic in inputs)
     scored_posts = cluster.scored()
-    scored = {(s.source_offset.topic_uuid, s.source_offset.partition, s.source_offset.offset) for s in scored_posts}
+    scored = scored_offsets(scored_posts)
+    dead = dead_offsets(cluster.read("dead-letters"))
+    return Books(taken_in, len(scored), len(dead), len(scored_posts) - len(scored), len(scored & dead))
+
+
+def scored_offsets(scored_posts: Iterable[ScoredPost]) -> set[tuple[str, int, int]]:
+    """The distinct source offsets of scored posts."""
+    return {(s.source_offset.topic_uuid, s.source_offset.partition, s.source_offset.offset) for s in scored_posts}
+
+
+def dead_offsets(dead_letters: Iterable[RawRecord]) -> set[tuple[str, int, int]]:
+    """The distinct source offsets of dead letters, from their headers."""
     dead = set()
-    for record in cluster.read("dead-letters"):
+    for record in dead_letters:
         headers = {name: value.decode() for name, value in record.headers}
         dead.add(
             (
@@ -41,7 +53,7 @@ def balance(cluster: TestCluster, inputs: Iterable[str] = ("news", "chat", "redr
                 int(headers["streamapp-origin-offset"]),
             )
         )
-    return Books(taken_in, len(scored), len(dead), len(scored_posts) - len(scored), len(scored & dead))
+    return dead
 
 
 def subjects(scored: ScoredPost) -> list[str]:
@@ -94,8 +106,15 @@ def conflicting_revisions(trends: Iterable[TrendMinute], alerts: Iterable[Alert]
 
 def trends_differ(cluster: TestCluster, closed_before_ms: int) -> list[str]:
     """How `subject-trends` differs from a recount of `scored-posts`, for minutes before `closed_before_ms`."""
-    counted = {key: value for key, value in recount(cluster.scored()).items() if key[1] < closed_before_ms}
-    told = {key: value for key, value in newest_trends(cluster.trends()).items() if key[1] < closed_before_ms}
+    return compare_trends(cluster.scored(), cluster.trends(), closed_before_ms)
+
+
+def compare_trends(
+    scored_posts: Iterable[ScoredPost], trends: Iterable[TrendMinute], closed_before_ms: int
+) -> list[str]:
+    """How the newest trends differ from a recount of the scored posts, for minutes before `closed_before_ms`."""
+    counted = {key: value for key, value in recount(scored_posts).items() if key[1] < closed_before_ms}
+    told = {key: value for key, value in newest_trends(trends).items() if key[1] < closed_before_ms}
     differences = [f"{key} is missing from the trends" for key in counted.keys() - told.keys()]
     differences += [f"{key} is told but never was" for key in told.keys() - counted.keys()]
     for key in counted.keys() & told.keys():

@@ -13,12 +13,19 @@ import msgspec
 
 from streamapp.settings import Settings, dump_settings
 
+WITH_FAULTS = Path(__file__).parent.parent / "faults" / "worker_with_faults.py"
+
 
 class WorkerProcess:
     """Start it, kill it, start it again: the identity stays, as under a supervisor."""
 
     def __init__(
-        self, settings: Settings, folder: Path, name: str = "worker-0", command: tuple[str, ...] = ()
+        self,
+        settings: Settings,
+        folder: Path,
+        name: str = "worker-0",
+        command: tuple[str, ...] = (),
+        faults: tuple[str, ...] = (),
     ) -> None:
         worker = msgspec.structs.replace(settings.worker, instance_id=name)
         self.settings = msgspec.structs.replace(settings, worker=worker)
@@ -26,6 +33,7 @@ class WorkerProcess:
         self.folder = folder
         self.log_path = folder / f"{name}.log"
         self.starts = 0
+        self.faults = faults
         self._command = command or (sys.executable, "-m", "streamapp", "worker")
         self._process: subprocess.Popen[bytes] | None = None
         self._config = folder / f"{name}.json"
@@ -36,12 +44,14 @@ class WorkerProcess:
         assert self._process is not None, "the worker was not started"
         return self._process.pid
 
-    def start(self, environment: dict[str, str] | None = None) -> "WorkerProcess":
-        """Begin; returns at once."""
+    def start(self, *faults: str, environment: dict[str, str] | None = None) -> "WorkerProcess":
+        """Begin; returns at once. `faults` are for this start alone (tests/faults/worker_with_faults.py)."""
         self.starts += 1
+        faults = (*self.faults, *faults)
+        command = (sys.executable, str(WITH_FAULTS), *faults) if faults else self._command
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._command, "--config", str(self._config)],
+                [*command, "--config", str(self._config)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(environment or {})},

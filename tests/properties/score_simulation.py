@@ -95,7 +95,9 @@ class NoPausing:
 class Simulation:
     """One worker. `run` hands over all arrivals and completes everything in an order that `chance` draws."""
 
-    def __init__(self, arrivals: Sequence[Arrival], *, max_posts: int, in_flight: int, chance: Random) -> None:
+    def __init__(
+        self, arrivals: Sequence[Arrival], *, max_posts: int, in_flight: int, chance: Random
+    ) -> None:
         self.chance = chance
         self.producer = FakeProducer(held=True)
         self.stream = CheckedStream(self.producer)
@@ -108,7 +110,7 @@ class Simulation:
         inputs = Inputs(
             {"news": InputRules(channel="news"), "chat": InputRules(channel="chat")}, "redriven", UUIDS
         )
-        outbox = Outbox(lambda: self.producer, 60.0, self.check_before_send)  # type: ignore[arg-type, return-value]
+        outbox = Outbox(lambda: self.producer, 60.0, self.check_before_send)
         tracker = FrontierTracker("worker-1", 5_000)
         ticker = Ticker(tracker, inputs, outbox, (TOPICS.subject_activity, ACTIVITY_PARTITIONS), dict)
         ticker.assign({(event.message.topic, event.message.partition): 0 for event in self.waiting})
@@ -150,7 +152,7 @@ class Simulation:
                 elif isinstance(chosen, asyncio.Future):
                     chosen.set_result(None)
                 else:
-                    self.arrive(self.chance.randint(1, 5))
+                    self.arrive(self.chance.randint(1, 12))
         finally:
             for task in (consuming, *self.stream.futures):
                 task.cancel()

@@ -20,7 +20,9 @@ from tests.properties.score_simulation import (
     sources_of,
 )
 
-TEXTS = st.sampled_from(["selling $AAPL", "buying $MSFT and $AAPL", "quiet day", "$ZZZQ halted", POISON, None])
+TEXTS = st.sampled_from(
+    ["selling $AAPL", "buying $MSFT and $AAPL", "quiet day", "$ZZZQ halted", POISON, None]
+)
 ARRIVALS = st.lists(
     st.builds(
         Arrival, topic=st.sampled_from(["news", "chat"]), partition=st.integers(0, 1), text=TEXTS,

@@ -74,7 +74,9 @@ def test_an_unknown_page_names_the_known_ones(server: HealthServer) -> None:
     assert "/livez" in body
 
 
-def test_an_event_loop_that_does_not_tick_is_dead(vitals: Vitals, clock: FakeClock, server: HealthServer) -> None:
+def test_an_event_loop_that_does_not_tick_is_dead(
+    vitals: Vitals, clock: FakeClock, server: HealthServer
+) -> None:
     clock.now = LOOP_TICK_LIMIT_SECONDS + 1
     status, body = get(server, "/livez")
     assert status == 503

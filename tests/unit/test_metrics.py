@@ -13,7 +13,7 @@ UNITS = {"seconds", "bytes", "posts", "records", "ratio"}
 
 
 def name_of(metric: MetricWrapperBase) -> str:
-    return metric._name
+    return str(metric._name)
 
 
 def test_every_metric_of_the_module_is_in_the_catalogue_once() -> None:

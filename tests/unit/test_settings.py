@@ -33,7 +33,10 @@ def test_without_file_and_environment_the_defaults_hold() -> None:
 def test_the_defaults_read_news_and_chat_from_a_local_broker_with_the_starter_model() -> None:
     settings = Settings()
     assert settings.broker.bootstrap == "127.0.0.1:9092"
-    assert [(source.topic, source.channel) for source in settings.inputs] == [("news", "news"), ("chat", "chat")]
+    assert [(source.topic, source.channel) for source in settings.inputs] == [
+        ("news", "news"),
+        ("chat", "chat"),
+    ]
     assert settings.model.bundle == ""
     assert settings.model.provider == "cpu"
     assert (settings.topics.replication, settings.topics.min_insync_replicas) == (3, 2)

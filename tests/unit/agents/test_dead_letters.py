@@ -1,6 +1,7 @@
 """A record that cannot be used leaves whole, or as metadata where it does not fit."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,12 @@ def rejected(reason: DeadLetterReason = "not_json") -> Rejected:
 
 def test_a_dead_letter_keeps_key_value_and_headers() -> None:
     letter = dead_letter("dead-letters", RECORD, "news", rejected())
-    assert (letter.topic, letter.key, letter.value, letter.partition) == ("dead-letters", b"k", b"not json", None)
+    assert (letter.topic, letter.key, letter.value, letter.partition) == (
+        "dead-letters",
+        b"k",
+        b"not json",
+        None,
+    )
     assert letter.headers[0] == ("traceparent", b"00")
 
 
@@ -50,9 +56,9 @@ def test_a_record_over_the_limit_leaves_without_its_value() -> None:
 
 
 @pytest.mark.parametrize("limits", [{"limit_bytes": 4}, {"broker_limit_bytes": 4}])
-async def test_a_record_that_fits_its_topic_but_not_ours_leaves_as_metadata(limits: dict[str, int]) -> None:
+async def test_a_record_that_fits_its_topic_but_not_ours_leaves_as_metadata(limits: Any) -> None:
     producer = FakeProducer(**limits)
-    outbox = Outbox(lambda: producer, 5.0, lambda: None)  # type: ignore[arg-type, return-value]
+    outbox = Outbox(lambda: producer, 5.0, lambda: None)
     await outbox.deliver([dead_letter("dead-letters", RECORD, "news", rejected())])
     letter = producer.messages[-1]
     about = parse_dead_letter(letter.headers)

@@ -62,7 +62,9 @@ def test_every_topic_is_read_by_its_own_rules() -> None:
 
 
 def redriven_record(origin_topic: str) -> RawRecord:
-    failed = RawRecord(topic=origin_topic, topic_uuid="W", partition=1, offset=5, timestamp_ms=60_000, value=b"{}")
+    failed = RawRecord(
+        topic=origin_topic, topic_uuid="W", partition=1, offset=5, timestamp_ms=60_000, value=b"{}"
+    )
     headers = redriven_headers(dead_letter_headers(failed, "news", "fails_alone", "", 1, "0"), 2)
     value = json.dumps({"body": "second chance"}).encode()
     return INPUTS.record_of(

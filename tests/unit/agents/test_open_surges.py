@@ -9,7 +9,9 @@ from streamapp.contracts.messages import Alert, AlertState
 
 
 def shown() -> dict[str, float]:
-    return {sample.labels["subject"]: sample.value for sample in next(iter(metrics.SURGE_OPEN.collect())).samples}
+    return {
+        sample.labels["subject"]: sample.value for sample in next(iter(metrics.SURGE_OPEN.collect())).samples
+    }
 
 
 def alert(state: AlertState, alert_id: str = "a1", subject: str = "company:AAPL") -> Alert:

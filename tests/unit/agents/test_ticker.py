@@ -25,7 +25,7 @@ class Bench:
     def __init__(self, *, held: bool = False) -> None:
         self.ends: dict[TopicPartition, int] = {("news", 0): 100, ("redriven", 0): 100}
         self.producer = FakeProducer(held=held)
-        outbox = Outbox(lambda: self.producer, 5.0, lambda: None)  # type: ignore[arg-type, return-value]
+        outbox = Outbox(lambda: self.producer, 5.0, lambda: None)
         tracker = FrontierTracker("worker-1", 5_000)
         self.ticker = Ticker(tracker, INPUTS, outbox, ("subject-activity", PARTITIONS), lambda: self.ends)
 

@@ -15,7 +15,9 @@ IDENTITY = TopicIdentity(topic="news", topic_uuid="U")
 
 
 def test_a_message_is_utf8_json_with_its_type_and_version() -> None:
-    assert encode(IDENTITY) == b'{"type":"topic-identity","contract_version":1,"topic":"news","topic_uuid":"U"}'
+    assert (
+        encode(IDENTITY) == b'{"type":"topic-identity","contract_version":1,"topic":"news","topic_uuid":"U"}'
+    )
 
 
 def test_a_union_gives_the_member_that_the_type_names() -> None:

@@ -24,7 +24,7 @@ MANIFEST = Manifest(
     encoder="some/encoder",
     outputs=Outputs(sentiment=SENTIMENTS, topic=("macro", "ipo")),
     temperatures={"sentiment": 1.25},
-    files={"model.onnx": BundleFile("ab" * 32, 3)},
+    files={"model.onnx": BundleFile("ab" * 32, 3), "tokenizer.json": BundleFile("cd" * 32, 4)},
     metrics={"sentiment": {"accuracy": 0.9}},
     licence="Apache-2.0",
     sources=(TrainingSource(name="set", licence="MIT"),),
@@ -49,7 +49,8 @@ def test_the_model_version_is_name_and_version() -> None:
 
 
 def test_the_digest_does_not_depend_on_layout_or_key_order() -> None:
-    shuffled = dict(reversed(tree().items()))
+    shuffled = {**tree(), "files": dict(reversed(tree()["files"].items()))}  # type: ignore[attr-defined]
+    shuffled = dict(reversed(shuffled.items()))
     assert decode_manifest(json.dumps(shuffled, indent=7).encode()).digest == MANIFEST.digest
 
 

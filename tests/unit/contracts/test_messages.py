@@ -12,7 +12,9 @@ from streamapp.contracts.messages import CONTRACT_VERSION, SENTIMENTS, Sentiment
 from streamapp.contracts.topics import TOPICS
 
 STRUCTS = [
-    value for _, value in inspect.getmembers(messages, inspect.isclass) if value.__module__ == messages.__name__
+    value
+    for _, value in inspect.getmembers(messages, inspect.isclass)
+    if value.__module__ == messages.__name__
 ]
 MESSAGES = [
     member

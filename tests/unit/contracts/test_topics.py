@@ -72,8 +72,12 @@ def test_old_trend_state_outlives_a_stalled_worker() -> None:
         ),
     ],
 )
-def test_the_page_says_in_words_how_long_records_are_kept(config: tuple[tuple[str, str], ...], words: str) -> None:
-    topic = Topic(name="x", message=None, key="k", writers=("user",), readers=("user",), config=config, summary="S.")
+def test_the_page_says_in_words_how_long_records_are_kept(
+    config: tuple[tuple[str, str], ...], words: str
+) -> None:
+    topic = Topic(
+        name="x", message=None, key="k", writers=("user",), readers=("user",), config=config, summary="S."
+    )
     assert kept_in_words(topic) == words
 
 

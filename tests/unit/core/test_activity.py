@@ -17,6 +17,7 @@ from streamapp.contracts.messages import (
 from streamapp.core.activity import HEADLINE_CHARS, activity_of, batches_of, subjects_of
 
 APPLE = CompanyMention(symbol="AAPL", name="Apple Inc.")
+NEGATIVE = SentimentVerdict("negative", 1.0, 0.0, 0.0)
 UNKNOWN = CompanyMention(symbol="ZZZQ")
 
 
@@ -25,7 +26,7 @@ def scored(
     *,
     topic: str | None = "earnings",
     companies: tuple[CompanyMention, ...] = (),
-    sentiment: SentimentVerdict | None = SentimentVerdict("negative", 1.0, 0.0, 0.0),
+    sentiment: SentimentVerdict | None = NEGATIVE,
     text: str = "Loss widens",
     flags: tuple[PostFlag, ...] = (),
 ) -> ScoredPost:
@@ -72,9 +73,16 @@ def test_a_post_without_sentiment_has_no_activity() -> None:
 
 def test_a_batch_gives_one_message_a_subject_with_its_posts_in_order() -> None:
     batches = batches_of(
-        [scored(1), scored(2, companies=(APPLE,)), scored(3, topic="macro"), scored(4, topic=None, companies=(APPLE,))]
+        [
+            scored(1),
+            scored(2, companies=(APPLE,)),
+            scored(3, topic="macro"),
+            scored(4, topic=None, companies=(APPLE,)),
+        ]
     )
-    told = {batch.subject: [activity.source_offset.offset for activity in batch.activities] for batch in batches}
+    told = {
+        batch.subject: [activity.source_offset.offset for activity in batch.activities] for batch in batches
+    }
     assert told == {"topic:earnings": [1, 2], "company:AAPL": [2, 4], "topic:macro": [3]}
     assert len(batches) == len(told)
 

@@ -1,5 +1,7 @@
 """When watch is told how far event time has come, and what it is told."""
 
+from itertools import pairwise
+
 from streamapp.contracts.messages import SourceFrontier, SourceOffset, Tick
 from streamapp.core.event_time import MINUTE_MS
 from streamapp.core.frontier import FLIP_INTERVAL_MS, FrontierTracker
@@ -17,7 +19,12 @@ def tracker(*sources: tuple[str, int]) -> FrontierTracker:
 
 
 def acknowledge(
-    made: FrontierTracker, offset: int, frontier_ms: int | None, *, source: tuple[str, int] = A, record_ms: int = OLD
+    made: FrontierTracker,
+    offset: int,
+    frontier_ms: int | None,
+    *,
+    source: tuple[str, int] = A,
+    record_ms: int = OLD,
 ) -> None:
     made.acknowledge(SourceOffset(*source, offset), frontier_ms, record_ms)
 
@@ -170,7 +177,7 @@ def test_a_flip_is_told_at_most_once_a_second() -> None:
     told = [made.tick(T + at_ms, {A: 50 + (at_ms // 100) % 2}) for at_ms in range(0, 3_000, 100)]
     at_ms = [index * 100 for index, tick in enumerate(told) if tick is not None]
     assert at_ms[0] == 0
-    assert all(later - earlier >= FLIP_INTERVAL_MS for earlier, later in zip(at_ms, at_ms[1:], strict=False))
+    assert all(later - earlier >= FLIP_INTERVAL_MS for earlier, later in pairwise(at_ms))
     assert len(at_ms) >= 2
 
 

@@ -12,7 +12,13 @@ from streamapp.contracts.messages import (
 from streamapp.core.verdict import ScoredText, TextReading, give_verdict, sentiment_verdict, topic_verdict
 
 POST = Post(
-    id="n-1", channel="news", text="Oil slips", event_time_ms=5, source="wire", symbols=("XOM",), flags=("time_missing",)
+    id="n-1",
+    channel="news",
+    text="Oil slips",
+    event_time_ms=5,
+    source="wire",
+    symbols=("XOM",),
+    flags=("time_missing",),
 )
 SENTIMENT = SentimentVerdict("negative", 0.9, 0.08, 0.02)
 TOPIC = TopicVerdict("energy_oil", 0.7)
@@ -20,7 +26,10 @@ SOURCE = SourceOffset("U", 1, 2)
 
 
 def scored_text(
-    *, sentiment: SentimentVerdict | None = SENTIMENT, topic: TopicVerdict | None = TOPIC, other_language: bool = False
+    *,
+    sentiment: SentimentVerdict | None = SENTIMENT,
+    topic: TopicVerdict | None = TOPIC,
+    other_language: bool = False,
 ) -> ScoredText:
     reading = TextReading(sentiment, topic, "00000000000000ff", other_language)
     return ScoredText(reading=reading, model_version="m-1", duplicate_text=True)
@@ -60,7 +69,11 @@ def test_a_scored_post_carries_what_was_read_and_who_read_it() -> None:
     companies = (CompanyMention(symbol="XOM", name="Exxon Mobil"),)
     scored = give_verdict(POST, scored_text(), companies, SOURCE)
     assert scored.post == POST
-    assert (scored.verdict.sentiment, scored.verdict.topic, scored.verdict.companies) == (SENTIMENT, TOPIC, companies)
+    assert (scored.verdict.sentiment, scored.verdict.topic, scored.verdict.companies) == (
+        SENTIMENT,
+        TOPIC,
+        companies,
+    )
     assert (scored.model_version, scored.source_offset, scored.story_fingerprint, scored.duplicate_text) == (
         "m-1", SOURCE, "00000000000000ff", True,
     )  # fmt: skip

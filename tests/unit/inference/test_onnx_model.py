@@ -2,15 +2,18 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import onnx
 import pytest
 from onnx import helper
 
+from streamapp.contracts.encoding import TokenIds
 from streamapp.contracts.manifest import Outputs
 from streamapp.contracts.messages import SENTIMENTS
 from streamapp.inference.micro_batcher import MicroBatcher
@@ -28,6 +31,14 @@ WORDS = (*NEGATIVE, *POSITIVE, *TOPIC_WORDS, "the", "of", "today", "company", "$
 def texts(number: int, seed: int = 1) -> list[str]:
     chosen = random.Random(seed)
     return [" ".join(chosen.choice(WORDS) for _ in range(chosen.randint(0, 40))) for _ in range(number)]
+
+
+def threads_end() -> bool:
+    """Whether every inference thread has ended within half a minute."""
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("inference")]
+    for thread in threads:
+        thread.join(30)
+    return not any(thread.is_alive() for thread in threads)
 
 
 def assert_expected(given: Sequence[str], predictions: Sequence[Prediction]) -> None:
@@ -186,8 +197,38 @@ async def test_closing_lets_calls_under_way_end_and_refuses_new_ones(tmp_path: P
     await asyncio.sleep(0)
     batcher.close()
     assert_expected(given, await under_way)
+    assert await asyncio.to_thread(threads_end)
     with pytest.raises(RuntimeError, match="tiny-1 was closed"):
         await batcher.predict(["late"])
+
+
+class GatedModel(OnnxModel):
+    """Counts its forward passes and holds the first until it is released."""
+
+    def gate(self) -> None:
+        self.started, self.release, self.runs = Event(), Event(), 0
+
+    def run(self, tokens: Sequence[TokenIds]) -> list[Prediction]:
+        self.runs += 1
+        self.started.set()
+        assert self.release.wait(30)
+        return super().run(tokens)
+
+
+async def test_what_is_left_of_a_cancelled_call_is_not_computed(tmp_path: Path) -> None:
+    model = GatedModel.load(tiny(tmp_path), ONE)
+    assert isinstance(model, GatedModel)
+    model.gate()
+    batcher = MicroBatcher(model, BatchSettings())
+    cancelled = asyncio.ensure_future(batcher.predict(texts(500)))
+    await asyncio.to_thread(model.started.wait, 30)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    model.release.set()
+    assert_expected(["oil crisis"], await batcher.predict(["oil crisis"]))
+    assert model.runs == 2
+    batcher.close()
 
 
 async def test_a_cancelled_call_gives_the_sessions_back(tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ from tests.unit.local.demo_records import INPUTS, PREFIX, alert, alert_message, 
 HOSTILE = "\x1b[2J[red]gone[/red]\x07\u202eevil\r\nAcme"
 
 
+def nobody(symbol: str) -> None:
+    """No company has a name."""
+
+
 def scene(clock_ms: int = 3_600_000) -> Scene:
     return Scene(
         title="Kafka", speed=312.0, shift_ms=0, clock_ms=clock_ms, now_ms=2_000, lag=3, phase="the day goes on",
@@ -75,7 +79,7 @@ def test_a_posts_control_characters_and_markup_reach_no_terminal() -> None:
 
 def test_an_alerts_texts_are_hostile_too() -> None:
     message = alert_message(subject="company:\x1b[31mX", reason=f"because {HOSTILE}")
-    text = "\n".join(line.plain for line in alert_lines(message, CardStyle(name_of={}.get, width=100)))
+    text = "\n".join(line.plain for line in alert_lines(message, CardStyle(name_of=nobody, width=100)))
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= 100
 
@@ -85,7 +89,7 @@ def test_a_resolved_alert_keeps_the_figures_of_its_height() -> None:
         revision=2, state="resolved", observed_negative_stories=1, reason="Back to what is usual"
     )
     text = "\n".join(
-        line.plain for line in alert_lines(newest, CardStyle(name_of={}.get), height=alert_message())
+        line.plain for line in alert_lines(newest, CardStyle(name_of=nobody), height=alert_message())
     )
     assert "observed 12 negative stories, expected 0.6" in text
     assert "Back to what is usual" in text

@@ -1,0 +1,1 @@
+"""The files under deploy/ against the catalogue, the settings and the tools that will read them."""

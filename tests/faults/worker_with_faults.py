@@ -1,0 +1,207 @@
+"""The worker with faults built in: `worker_with_faults.py FAULT... --config FILE`. Only tests start it.
+
+Faults are wrapped around the worker's own seams from outside; the worker has no switch for them.
+  POINT:N:kill      SIGKILL at the N-th passage of POINT
+  POINT:N:raise     an exception there, after a line that names what the failing batch holds
+  model-posts-per-second:R   a model that takes R posts a second
+  slow-batch:S      every scored batch takes S seconds
+  slow-state:S      reading trend state takes S seconds
+  hold:TOPIC/P:S    partition P of the topic with that ending is not fetched for the first S seconds
+  poison            the model raises on the word `poison`, gives no number on `nonnumber`
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from streamapp.agents import kafka_transport, outbox, score, trend_store
+from streamapp.cli.main import main
+from streamapp.core.trend_state import FRONTIERS_KEY
+from streamapp.inference import micro_batcher, onnx_model
+
+POINTS = (
+    "mid-scored", "after-scored", "after-tick", "mid-score-ack", "mid-results", "after-results", "after-alert",
+    "mid-subjects", "after-subjects", "after-frontiers", "mid-watch-ack", "before-score",
+)  # fmt: skip
+
+Deliver = Callable[[Any, Sequence[outbox.Outgoing]], Awaitable[None]]
+
+
+class Trap:
+    """What happens at the n-th passage of a point."""
+
+    def __init__(self, point: str, nth: int, action: str) -> None:
+        self.point, self.left, self.action = point, nth, action
+
+    def pass_by(self, point: str, detail: str = "") -> None:
+        if point != self.point:
+            return
+        self.left -= 1
+        if self.left != 0:
+            return
+        print(f"fault: {self.action} at {point} {detail}", file=sys.stderr, flush=True)
+        if self.action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError(f"a fault of the test's at {point}")
+
+
+def kind_of(messages: Sequence[outbox.Outgoing]) -> str:
+    """What a delivery is, told from its topics: scored, tick, results, subjects, frontiers."""
+    topics = {message.topic.rpartition("-")[2] for message in messages}
+    names = {message.topic for message in messages}
+    if any(name.endswith("subject-state") for name in names):
+        return "frontiers" if messages[-1].key == FRONTIERS_KEY else "subjects"
+    if any(name.endswith(("subject-trends", "alerts")) for name in names):
+        return "results"
+    if topics == {"activity"} and all(message.key == b"tick" for message in messages):
+        return "tick"
+    return "scored" if any(name.endswith("scored-posts") for name in names) else ""
+
+
+def trap_deliveries(traps: list[Trap]) -> None:
+    deliver: Deliver = outbox.Outbox.deliver
+    halves = {trap.point for trap in traps if trap.point.startswith("mid-")}
+
+    async def watched(self: Any, messages: Sequence[outbox.Outgoing]) -> None:
+        kind = kind_of(messages)
+        if f"mid-{kind}" in halves and len(messages) > 1:
+            middle = len(messages) // 2
+            await deliver(self, messages[:middle])
+            for trap in traps:
+                trap.pass_by(f"mid-{kind}")
+            await deliver(self, messages[middle:])
+        else:
+            await deliver(self, messages)
+        if any(message.topic.endswith("alerts") for message in messages):
+            for trap in traps:
+                trap.pass_by("after-alert")
+        for trap in traps:
+            trap.pass_by(f"after-{kind}")
+
+    outbox.Outbox.deliver = watched
+
+
+def trap_acks(traps: list[Trap]) -> None:
+    import faust  # noqa: PLC0415  # only where a fault needs it
+
+    ack = faust.Stream.ack
+
+    async def watched(self: Any, event: Any) -> bool:
+        answer: bool = await ack(self, event)
+        watching = event.message.topic.endswith("subject-activity")
+        for trap in traps:
+            trap.pass_by("mid-watch-ack" if watching else "mid-score-ack")
+        return answer
+
+    faust.Stream.ack = watched
+
+
+def trap_scoring(traps: list[Trap]) -> None:
+    publish = score.ScoreAgent._publish
+
+    async def watched(self: Any, batch: score.ScoredBatch) -> None:
+        first: dict[str, int] = {}
+        for record in batch.records:
+            first.setdefault(f"{record.topic}/{record.partition}", record.offset)
+        for trap in traps:
+            trap.pass_by("before-score", " ".join(f"{place}={offset}" for place, offset in first.items()))
+        await publish(self, batch)
+
+    score.ScoreAgent._publish = watched  # type: ignore[method-assign]
+
+
+def slow_batch(seconds: float) -> None:
+    predict = score.Scorer.score
+
+    async def slowed(self: Any, records: Any) -> score.ScoredBatch:
+        print(f"fault: a batch of {len(records)} begins", file=sys.stderr, flush=True)
+        await asyncio.sleep(seconds)
+        return await predict(self, records)
+
+    score.Scorer.score = slowed  # type: ignore[method-assign]
+
+
+def slow_state(seconds: float) -> None:
+    read = trend_store.TrendStore._read_to_end
+
+    async def slowed(self: Any, consumer: Any) -> None:
+        await asyncio.sleep(seconds)
+        await read(self, consumer)
+
+    trend_store.TrendStore._read_to_end = slowed  # type: ignore[method-assign]
+
+
+def pace_model(posts_per_second: float) -> None:
+    predict = micro_batcher.MicroBatcher.predict
+    turn = asyncio.Lock()
+
+    async def paced(self: Any, texts: Sequence[str]) -> list[onnx_model.Prediction]:
+        async with turn:
+            await asyncio.sleep(len(texts) / posts_per_second)
+        return await predict(self, texts)
+
+    micro_batcher.MicroBatcher.predict = paced  # type: ignore[method-assign]
+
+
+def hold(place: str, seconds: float) -> None:
+    ending, _, number = place.partition("/")
+    resume = kafka_transport.InputConsumer.resume_partitions
+    until = time.monotonic() + seconds
+
+    def held(self: Any, tps: Any) -> None:
+        kept = {tp for tp in tps if tp.topic.endswith(ending) and tp.partition == int(number)}
+        wait = until - time.monotonic()
+        if kept and wait > 0:
+            print(f"fault: holds {place} for {wait:.1f} s", file=sys.stderr, flush=True)
+            asyncio.get_running_loop().call_later(wait, resume, self, kept)
+            self.pause_partitions(kept)
+            tps = set(tps) - kept
+        resume(self, tps)
+
+    kafka_transport.InputConsumer.resume_partitions = held  # type: ignore[method-assign]
+
+
+def poison() -> None:
+    predict = micro_batcher.MicroBatcher.predict
+
+    async def poisoned(self: Any, texts: Sequence[str]) -> list[onnx_model.Prediction]:
+        if any("poison" in text for text in texts):
+            raise ValueError("this model cannot read poison")
+        indexes = tuple(index for index, text in enumerate(texts) if "nonnumber" in text)
+        if indexes:
+            raise onnx_model.NotFiniteError(indexes)
+        return await predict(self, texts)
+
+    micro_batcher.MicroBatcher.predict = poisoned  # type: ignore[method-assign]
+
+
+def install(faults: Sequence[str]) -> None:
+    traps = []
+    for fault in faults:
+        name, *rest = fault.split(":")
+        if name in POINTS:
+            traps.append(Trap(name, int(rest[0]), rest[1]))
+        elif name == "hold":
+            hold(rest[0], float(rest[1]))
+        elif name == "poison":
+            poison()
+        else:
+            one_number = {
+                "slow-batch": slow_batch, "slow-state": slow_state, "model-posts-per-second": pace_model
+            }  # fmt: skip
+            one_number[name](float(rest[0]))
+    if traps:
+        trap_deliveries(traps)
+        trap_acks(traps)
+        trap_scoring(traps)
+
+
+if __name__ == "__main__":
+    split = sys.argv.index("--config")
+    install(sys.argv[1:split])
+    sys.argv = ["streamapp", "worker", *sys.argv[split:]]
+    main()
