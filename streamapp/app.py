@@ -36,7 +36,7 @@ from streamapp.core.intake import InputFields, InputRules
 from streamapp.core.pausing import PauseRules
 from streamapp.core.surge import SurgeRules
 from streamapp.core.trend_state import WatchRules
-from streamapp.health import HealthServer, Vitals
+from streamapp.health import HealthServer, LivenessWatch, Vitals
 from streamapp.inference.language import LanguageDetector
 from streamapp.inference.micro_batcher import MicroBatcher
 from streamapp.inference.model_slot import ModelSlot, ServingModel
@@ -68,13 +68,15 @@ class Worker:
         self.app = build_faust_app(settings)
         self.model, self.languages = self._load_model()
         self.health = HealthServer((settings.http.host, settings.http.port), self.vitals, metrics.REGISTRY)
+        self.liveness = LivenessWatch(self.vitals, settings.worker.stall_exit_seconds)
         self._wire()
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT (exit 0) or until something fails (exit not 0)."""
         self.health.start()
         log.info("health and metrics on http://%s:%d", self.settings.http.host, self.health.port)
-        GuardedWorker(self.app, self.guard).execute_from_commandline()
+        self.liveness.start()
+        GuardedWorker(self.app, self.guard, self.liveness).execute_from_commandline()
 
     def _load_model(self) -> tuple[ServingModel, tuple[str, ...]]:
         """The model and the languages that it reads. A benchmark puts one that costs nothing here."""
@@ -209,16 +211,19 @@ class Worker:
 class GuardedWorker(faust.Worker):
     """Faust's process runner, with a budget for its shutdown."""
 
-    def __init__(self, app: StreamApp, guard: Guard) -> None:
+    def __init__(self, app: StreamApp, guard: Guard, liveness: LivenessWatch) -> None:
         self._guard = guard
+        self._liveness = liveness
         super().__init__(app, loglevel="info", redirect_stdouts=False, override_logging=False)
 
     def _schedule_shutdown(self, signal: Any) -> None:
+        self._liveness.close()
         self._guard.shutdown_began()
         super()._schedule_shutdown(signal)
 
     def on_worker_shutdown(self) -> None:
         """Also the way down after a crash."""
+        self._liveness.close()
         self._guard.shutdown_began()
         super().on_worker_shutdown()
 

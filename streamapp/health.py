@@ -4,6 +4,8 @@ Knows what the parts say of themselves (`Vitals`), nothing of Faust or the model
 """
 
 import json
+import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from streamapp import metrics
 
 LOOP_TICK_LIMIT_SECONDS = 10.0
+LIVENESS_POLL_SECONDS = 1.0
+EXIT_NOT_LIVE = 71
+
+log = logging.getLogger(__name__)
 
 
 class Vitals:
@@ -64,6 +70,38 @@ class Vitals:
                     f"agent {agent} has {waiting} records waiting and acknowledged none for {idle:.0f} s"
                 )
         return troubles
+
+
+class LivenessWatch:
+    """Ends the process when it has not been live for `patience_seconds`, so that any supervisor restarts it.
+
+    Orchestrators that ask /livez may be quicker; plain restart policies ask nothing.
+    """
+
+    def __init__(self, vitals: Vitals, patience_seconds: float) -> None:
+        self._vitals = vitals
+        self._patience_seconds = patience_seconds
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="liveness", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching: a shutdown has a budget of its own."""
+        self._closing.set()
+
+    def _watch(self) -> None:
+        dead_since: float | None = None
+        while not self._closing.wait(LIVENESS_POLL_SECONDS):
+            troubles = self._vitals.liveness()
+            now = time.monotonic()
+            dead_since = None if not troubles else dead_since or now
+            if dead_since is not None and now - dead_since > self._patience_seconds:
+                log.critical("not live for %.0f s, ending: %s", now - dead_since, "; ".join(troubles))
+                logging.shutdown()
+                os._exit(EXIT_NOT_LIVE)
 
 
 class HealthServer:

@@ -80,7 +80,11 @@ class InputSettings(_Group, frozen=True, kw_only=True):
 
 
 class WorkerSettings(_Group, frozen=True, kw_only=True):
-    """One worker process. `instance_id` must be stable over restarts and unique in the group (design 6.8)."""
+    """One worker process. `instance_id` must be stable over restarts and unique in the group.
+
+    An agent that acknowledges nothing for `stall_timeout_seconds` while records wait fails /livez; after
+    `stall_exit_seconds` more the process ends itself.
+    """
 
     group: str = "streamapp"
     instance_id: str | None = None
@@ -89,6 +93,7 @@ class WorkerSettings(_Group, frozen=True, kw_only=True):
     commit_interval_seconds: float = 1.0
     shutdown_timeout_seconds: float = 45.0
     stall_timeout_seconds: float = 60.0
+    stall_exit_seconds: float = 30.0
     fast_consumer: bool = True
     buffer_messages: int = 65_536
 

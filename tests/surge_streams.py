@@ -39,8 +39,9 @@ SUBJECT_RATES: dict[str, tuple[float, float]] = {
     "company:GGG": (0.1, 0.3),
 }
 BUSY_SUBJECT = "topic:markets"
-WORDS = tuple(f"{head}{tail}" for head in ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu", "ra", "se")
-              for tail in ("lar", "mon", "nik", "pest", "rond", "sil", "tav", "vex", "wim", "yor", "zan", "qil"))  # fmt: skip
+HEADS = ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu", "ra", "se")
+TAILS = ("lar", "mon", "nik", "pest", "rond", "sil", "tav", "vex", "wim", "yor", "zan", "qil")
+WORDS = tuple(head + tail for head in HEADS for tail in TAILS)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def background(seed: int, rules: DayRules | None = None, boost: "Boost | None" =
         for minute in range(rules.minutes):
             factors = boost.factors(subject, minute) if boost else (1.0, 1.0)
             rate = hourly[minute // 60] / 60
-            for sentiment, mean in (("negative", negative * factors[0]), ("other", (total - negative) * factors[1])):
+            for sentiment, mean in (
+                ("negative", negative * factors[0]),
+                ("other", (total - negative) * factors[1]),
+            ):
                 for _ in range(random.poisson(mean * rate)):
                     posts += _tell(subject, minute, sentiment, stories, rules.copies)
     return posts
@@ -115,7 +119,9 @@ class Boost:
 
 def _tell(subject: str, minute: int, sentiment: str, stories: Story, copies: float) -> list[Told]:
     random = stories.random
-    told: Sentiment = "negative" if sentiment == "negative" else ("neutral" if random.random() < 0.7 else "positive")
+    told: Sentiment = (
+        "negative" if sentiment == "negative" else ("neutral" if random.random() < 0.7 else "positive")
+    )
     at = START_MS + minute * MINUTE_MS + int(random.integers(MINUTE_MS))
     first = Told(subject, at, told, stories.text())
     posts = [first]
@@ -140,11 +146,10 @@ def copied_story(seed: int, spread_minutes: float) -> list[Told]:
     random = np.random.default_rng(seed + 10_000)
     text = Story(random).text()
     begin = START_MS + 12 * 60 * MINUTE_MS
-    copies = [
-        Told("company:CCC", begin + int(random.random() * spread_minutes * MINUTE_MS), "negative", copy_of(text, random))
-        for _ in range(50)
+    times = begin + (random.random(50) * spread_minutes * MINUTE_MS).astype(int)
+    return background(seed) + [
+        Told("company:CCC", int(at), "negative", copy_of(text, random)) for at in times
     ]
-    return background(seed) + copies
 
 
 def doubled_volume(seed: int) -> list[Told]:
@@ -157,7 +162,9 @@ def surge_day(seed: int) -> list[Told]:
     return background(seed, boost=Boost(14 * 60, 17 * 60, 3.0, 1.0, (BUSY_SUBJECT,)))
 
 
-def as_log(posts: Iterable[Told], tail_ms: int = 4 * MINUTE_MS, batch_ms: int = 20_000) -> list[SubjectActivity]:
+def as_log(
+    posts: Iterable[Told], tail_ms: int = 4 * MINUTE_MS, batch_ms: int = 20_000
+) -> list[SubjectActivity]:
     """The posts as a log: batches of 20 s of event time per subject, a tick whenever a minute begins, and a last tick
     beyond the lateness so that the last minutes close."""
     placed = _placed(sorted(posts, key=lambda post: (post.event_time_ms, post.subject, post.text)))
@@ -219,8 +226,37 @@ def tick(reached: dict[tuple[str, int], int], frontier_ms: int, caught_up: bool 
         worker="w",
         sources=tuple(
             SourceFrontier(
-                topic_uuid=uuid, partition=partition, offset=offset, frontier_ms=frontier_ms, caught_up=caught_up
+                topic_uuid=uuid,
+                partition=partition,
+                offset=offset,
+                frontier_ms=frontier_ms,
+                caught_up=caught_up,
             )
             for (uuid, partition), offset in reached.items()
         ),
     )
+
+
+# Negative stories and all stories an hour on the demo's kind of day.
+TRADING_DAY_RATES: dict[str, tuple[float, float]] = {
+    "company:HURT": (1.0, 4.0),
+    "topic:hurt": (6.0, 20.0),
+    "topic:calm": (3.0, 20.0),
+    "company:AAA": (1.0, 4.0),
+    "company:BBB": (2.0, 5.0),
+    "company:CCC": (3.0, 6.0),
+}
+
+
+def trading_day(seed: int, quiet_minutes: int = 180) -> list[Told]:
+    """6.5 hours with little past: quiet, then 45 negative stories about a company in 90 minutes and, an hour later,
+    40 about a topic in 75."""
+    posts = background(seed, DayRules(minutes=390, rates=TRADING_DAY_RATES))
+    stories = Story(np.random.default_rng(seed + 20_000))
+    for subject, told, length, begin in (
+        ("company:HURT", 45, 90, quiet_minutes),
+        ("topic:hurt", 40, 75, quiet_minutes + 60),
+    ):
+        for minute in stories.random.uniform(begin, begin + length, told):
+            posts.append(Told(subject, START_MS + int(minute * MINUTE_MS), "negative", stories.text()))
+    return posts

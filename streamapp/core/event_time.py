@@ -79,7 +79,9 @@ class SourceClocks:
             if clock.heard_ms is not None and clock.heard_ms < floor:
                 del self._clocks[key]
             elif not clock.caught_up:
-                candidate = min(candidate, floor if clock.frontier_ms is None else max(clock.frontier_ms, floor))
+                candidate = min(
+                    candidate, floor if clock.frontier_ms is None else max(clock.frontier_ms, floor)
+                )
         if self.watermark_ms is not None and candidate <= self.watermark_ms:
             return False
         self.watermark_ms = candidate

@@ -128,7 +128,9 @@ class StoryLeaders:
             return found, False
         leader = Leader(fingerprint, event_time_ms, event_time_ms, copies, False)
         if len(self.leaders) >= MAX_LEADERS:
-            self.leaders.remove(min(self.leaders, key=lambda old: (old.last_ms, old.first_ms, old.fingerprint)))
+            self.leaders.remove(
+                min(self.leaders, key=lambda old: (old.last_ms, old.first_ms, old.fingerprint))
+            )
         self.leaders.append(leader)
         return leader, True
 

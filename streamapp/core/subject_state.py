@@ -84,7 +84,9 @@ def decode_subject(subject: str, raw: bytes, rules: SurgeRules) -> SubjectWatch:
     try:
         record = _decoder.decode(raw)
         if record.version != STATE_VERSION:
-            raise StateError(f"state of {subject}: version {record.version}, this release reads {STATE_VERSION}")
+            raise StateError(
+                f"state of {subject}: version {record.version}, this release reads {STATE_VERSION}"
+            )
         return _watch_of(subject, record, rules)
     except (msgspec.DecodeError, msgspec.ValidationError, IndexError, TypeError) as error:
         raise StateError(f"state of {subject}: {error}") from error
@@ -158,7 +160,8 @@ def _open_minute(row: tuple[Any, ...], sources: list[Source], models: list[str])
     _fill(opened.negatives, negatives, minute, sources)
     _fill(opened.others, others, minute, sources)
     opened.headlines = [
-        Headline(_order_key(minute, sources, *fields[:3]), fields[3], Evidence(*fields[4])) for fields in headlines
+        Headline(_order_key(minute, sources, *fields[:3]), fields[3], Evidence(*fields[4]))
+        for fields in headlines
     ]
     opened.versions = {models[index] for index in versions}
     return minute, opened
@@ -193,4 +196,6 @@ def _closed_row(minute: int, closed: ClosedMinute, models: _Numbering[str]) -> t
 
 def _closed_minute(row: tuple[Any, ...], models: list[str]) -> tuple[int, ClosedMinute]:
     minute, *numbers, versions = row
-    return minute, ClosedMinute(*numbers, versions=tuple(models[index] for index in versions))
+    closed = ClosedMinute(*numbers)
+    closed.versions = tuple(models[index] for index in versions)
+    return minute, closed

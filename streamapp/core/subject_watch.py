@@ -155,7 +155,9 @@ class SubjectWatch:
             scale = self._past_scale()
             for past in leaving:
                 closed = self.closed.pop(past)
-                self.baseline.include(past, closed.stories * scale, closed.negative_stories * scale, self.rules)
+                self.baseline.include(
+                    past, closed.stories * scale, closed.negative_stories * scale, self.rules
+                )
         self.baseline.advance(minute, self.rules)
 
     def _past_scale(self) -> float:

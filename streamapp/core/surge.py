@@ -94,7 +94,9 @@ class Baseline(Struct, array_like=True):
 
     def expected_per_minute(self, rules: SurgeRules) -> float:
         """Negative stories a minute that this past leads to expect."""
-        return (rules.prior_negative_stories + self.negative_stories) / (rules.prior_minutes + self.exposure_minutes)
+        return (rules.prior_negative_stories + self.negative_stories) / (
+            rules.prior_minutes + self.exposure_minutes
+        )
 
     def expected_share(self, rules: SurgeRules) -> float:
         """Share of negative among all stories that this past leads to expect."""
@@ -130,7 +132,9 @@ def assess(window: WindowCounts, baseline: Baseline, rules: SurgeRules) -> Asses
         if count_probability <= rules.false_alarm_probability:
             size = 1 / (1 / (rules.prior_stories + baseline.stories) + 1 / rules.share_size_limit)
             total = max(window.stories, window.negative_stories)
-            share_probability = beta_binomial_tail(window.negative_stories, total, share * size, (1 - share) * size)
+            share_probability = beta_binomial_tail(
+                window.negative_stories, total, share * size, (1 - share) * size
+            )
     watched_enough = baseline.exposure_minutes >= rules.warm_up_minutes * 0.98
     return Assessment(
         expected_negative_stories=expected,

@@ -111,7 +111,10 @@ class DemoHouse:
     def start_worker(self) -> None:
         """Starts the worker and returns once it is ready."""
         self._worker = OwnedProcess(
-            self.worker_command(), self.files.worker_log, self.files.folder, worker_environment(os.environ)
+            self.worker_command(),
+            self.files.worker_log,
+            self.files.folder,
+            worker_environment(os.environ, self.files.folder),
         )
         deadline = time.monotonic() + WORKER_START_SECONDS
         waited_for: dict[str, Any] = {}
@@ -191,10 +194,13 @@ class DemoHouse:
         return f"Its log: {self.files.worker_log}"
 
 
-def worker_environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Ours without settings: the demo's worker reads its file and nothing else."""
-    return {
+def worker_environment(ours: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Ours without settings, for the demo's worker reads its file and nothing else; what its libraries leave in
+    the temporary folder goes with the demo's.
+    """
+    kept = {
         name: value
         for name, value in ours.items()
         if not name.startswith("STREAMAPP_") or name in _KEPT_VARIABLES
     }
+    return kept | {"TMPDIR": str(folder)}
