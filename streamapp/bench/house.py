@@ -79,9 +79,7 @@ class BenchWorker:
             if said is not None and WorkerPages(said[1]).readiness()[0]:
                 return WorkerPages(said[1])
             time.sleep(POLL_SECONDS)
-        raise BenchError(
-            f"the worker was not ready within {START_SECONDS:.0f} s:\n{self.process.log_tail()}"
-        )
+        raise BenchError(f"the worker was not ready within {START_SECONDS:.0f} s:\n{self.process.log_tail()}")
 
     def check(self) -> None:
         """Raises BenchError when the process has ended."""

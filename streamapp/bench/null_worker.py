@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import Struct
 
+from streamapp import metrics
 from streamapp.agents.inbox import Inbox
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.outbox import Outbox
@@ -101,8 +102,11 @@ class DrainAgent:
 
     async def _acknowledge(self, inbox: Inbox[Any], manual: Any) -> None:
         while True:
-            for event in await inbox.take(self._max_posts):
-                await manual.ack(event)
+            events = await inbox.take(self._max_posts)
+            with metrics.STAGE_SECONDS.labels("ack").time():
+                for event in events:
+                    await manual.ack(event)
+            metrics.POSTS_IN.labels("news").inc(len(events))
 
 
 class NullWorker(Worker):

@@ -60,8 +60,10 @@ def partitions_of(topic: str, partitions: int) -> list[TopicPartition]:
     return [TopicPartition(topic, partition) for partition in range(partitions)]
 
 
-async def fill(settings: Settings, topic: str, posts: Iterable[LoadPost], partitions: int) -> int:
-    """Sends all posts, in turn to each partition in batches, and waits for every one; how many."""
+async def fill(
+    settings: Settings, topic: str, posts: Iterable[LoadPost], partitions: int, first_partition: int = 0
+) -> int:
+    """Sends all posts, in batches to each of `partitions` partitions in turn, and waits for every one; how many."""
     producer = open_sender(settings)
     await producer.start()
     sent = 0
@@ -72,7 +74,7 @@ async def fill(settings: Settings, topic: str, posts: Iterable[LoadPost], partit
             chunk = list(itertools.islice(source, BATCH_POSTS))
             if not chunk:
                 break
-            waiting += await send_chunk(producer, topic, turn % partitions, chunk)
+            waiting += await send_chunk(producer, topic, first_partition + turn % partitions, chunk)
             sent += len(chunk)
             if len(waiting) > 32:
                 await asyncio.gather(*waiting)

@@ -14,11 +14,17 @@ from streamapp.contracts.messages import Alert, Severity
 ALERT_NAME = "NegativeSurge"
 # An alert that nobody has revised for so long belongs to state that was lost: a live one ends after a day.
 ABANDONED_AFTER_MS = 25 * 3_600_000
+# After a restart nobody knows which ends Alertmanager has heard of. It forgets an alert that is not renewed within
+# minutes, but not that it paged somebody, so recent ends are told again and those of past days are not.
+TELL_ENDS_AGAIN_MS = 3_600_000
+# A crash of a worker repeats what it published last: revisions of an alert that ended are remembered for that.
+ENDED_REMEMBERED = 10_000
 MAX_ANNOTATION_CHARS = 1_000
 
 
-class _Open(Struct):
+class _Known(Struct):
     alert: Alert
+    published_at_ms: int
     told_severities: tuple[Severity, ...] = ()
 
 
@@ -27,50 +33,74 @@ class OpenAlerts:
 
     def __init__(self) -> None:
         self._newest: dict[str, int] = {}
-        self._open: dict[str, _Open] = {}
-        self._ended: dict[str, _Open] = {}
+        self._finished: dict[str, int] = {}
+        self._open: dict[str, _Known] = {}
+        self._ended: dict[str, _Known] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def apply(self, alert: Alert, backfill: bool) -> None:
-        """Take one revision; an older or repeated one changes nothing."""
-        if alert.revision <= self._newest.get(alert.alert_id, 0):
+    def apply(self, alert: Alert, backfill: bool, published_at_ms: int) -> None:
+        """Take one revision, published at this wall-clock time; an older or repeated one changes nothing."""
+        if alert.revision <= max(self._newest.get(alert.alert_id, 0), self._finished.get(alert.alert_id, 0)):
             return
-        self._newest[alert.alert_id] = alert.revision
         known = self._open.pop(alert.alert_id, None)
         told = known.told_severities if known else ()
         if alert.state == "resolved":
-            self._newest.pop(alert.alert_id)
+            self._finish(alert)
             if known is not None:
-                self._ended[alert.alert_id] = _Open(alert, told or (known.alert.severity,))
-        elif known is not None or not backfill:
-            self._open[alert.alert_id] = _Open(alert, told)
+                severities = told or (known.alert.severity,)
+                self._ended[alert.alert_id] = _Known(alert, published_at_ms, severities)
+            return
+        self._newest[alert.alert_id] = alert.revision
+        if known is not None or not backfill:
+            self._open[alert.alert_id] = _Known(alert, published_at_ms, told)
+
+    def _finish(self, alert: Alert) -> None:
+        self._newest.pop(alert.alert_id, None)
+        self._finished.pop(alert.alert_id, None)
+        self._finished[alert.alert_id] = alert.revision
+        if len(self._finished) > ENDED_REMEMBERED:
+            del self._finished[next(iter(self._finished))]
+
+    def recovered(self, now_ms: int) -> None:
+        """The log was read to its end at a start: what ended long ago is not told again."""
+        oldest = now_ms - TELL_ENDS_AGAIN_MS
+        self._ended = {key: known for key, known in self._ended.items() if known.published_at_ms >= oldest}
+
+    def give_up_abandoned(self, now_ms: int) -> int:
+        """Leave out what nobody revised for a day; how many. Alertmanager ends them when they are not renewed."""
+        oldest = now_ms - ABANDONED_AFTER_MS
+        gone = [key for key, known in self._open.items() if known.alert.window_end_ms < oldest]
+        for key in gone:
+            del self._open[key]
+            self._newest.pop(key, None)
+        return len(gone)
 
     def notices(self, now_ms: int, valid_for_ms: int) -> list[dict[str, Any]]:
         """Alertmanager's v2 alerts for everything open and everything that ended since the last `delivered`.
 
-        `now_ms` is the wall clock. An open one is valid for `valid_for_ms`: if nobody renews it, it ends.
+        `now_ms` is the wall clock. An open one is valid for `valid_for_ms`: if nobody renews it, it ends. No two have
+        the same labels: the end of a surge is left out where the subject's next one is open already.
         """
-        found = []
-        for entry in list(self._open.values()):
-            if now_ms - entry.alert.window_end_ms > ABANDONED_AFTER_MS:
-                continue
-            found.append(_notice(entry.alert, entry.alert.severity, now_ms + valid_for_ms))
-            found += [
-                _notice(entry.alert, severity, now_ms)
-                for severity in entry.told_severities
-                if severity != entry.alert.severity
-            ]
-        for entry in self._ended.values():
-            found += [_notice(entry.alert, severity, now_ms) for severity in set(entry.told_severities)]
-        return found
+        live = {
+            (known.alert.subject, known.alert.severity): _notice(
+                known.alert, known.alert.severity, now_ms + valid_for_ms
+            )
+            for known in self._open.values()
+        }
+        ends = {
+            (known.alert.subject, severity): _notice(known.alert, severity, now_ms)
+            for known in (*self._ended.values(), *self._open.values())
+            for severity in known.told_severities
+        }
+        return [*live.values(), *(notice for labels, notice in ends.items() if labels not in live)]
 
     def delivered(self) -> None:
         """Alertmanager has what `notices` last said."""
         self._ended.clear()
-        for entry in self._open.values():
-            entry.told_severities = tuple({entry.alert.severity})
+        for known in self._open.values():
+            known.told_severities = (known.alert.severity,)
 
 
 def _notice(alert: Alert, severity: Severity, ends_at_ms: int) -> dict[str, Any]:

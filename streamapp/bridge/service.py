@@ -13,19 +13,25 @@ from kafka import KafkaConsumer, TopicPartition
 
 from streamapp import metrics
 from streamapp.bridge.open_alerts import OpenAlerts
-from streamapp.cluster.kafka_clients import open_consumer
+from streamapp.cluster.kafka_clients import STALLED_SECONDS, StalledReadError, open_consumer
 from streamapp.contracts.codec import DecodeError, decode
 from streamapp.contracts.messages import Alert
+from streamapp.contracts.topics import ALERTS
 from streamapp.health import Vitals
 from streamapp.settings import Settings
 
 log = logging.getLogger(__name__)
 
 POLL_MS = 500
-REQUEST_TIMEOUT_SECONDS = 10.0
+# To connect, then for the answer: together with a poll less than the time after which /livez calls the process hung.
+REQUEST_TIMEOUT_SECONDS = (3.0, 5.0)
 # Four missed renewals before Alertmanager ends an alert by itself, as Prometheus does.
 VALID_FOR_RENEWALS = 4
 RETRY_SECONDS = 5.0
+
+
+class TopicMissingError(RuntimeError):
+    """The topic of alerts does not exist; the text says what makes it."""
 
 
 class Bridge:
@@ -39,34 +45,42 @@ class Bridge:
         self._changed = False
 
     def run(self, should_stop: Callable[[], bool]) -> None:
-        """Serve until `should_stop`; Kafka's errors end it."""
+        """Serve until `should_stop`; ended by Kafka's errors, `TopicMissingError` and `StalledReadError`."""
         consumer = open_consumer(self._settings.broker)
         try:
-            self._recover(consumer)
+            self._recover(consumer, should_stop)
             self._vitals.ready("worker")
             while not should_stop():
                 self._poll(consumer)
-                self._vitals.tick()
                 if self._changed or time.monotonic() >= self._due_at:
                     self._tell()
         finally:
             consumer.close()
 
-    def _recover(self, consumer: KafkaConsumer) -> None:
-        topic = self._settings.topics.prefix + "alerts"
+    def _recover(self, consumer: KafkaConsumer, should_stop: Callable[[], bool]) -> None:
+        topic = self._settings.topics.prefix + ALERTS.name
         tps = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
         if not tps:
-            raise RuntimeError(f"no topic {topic}: run `streamapp topics create`")
+            raise TopicMissingError(f"no topic {topic}: run `streamapp topics create`")
         consumer.assign(tps)
         ends = consumer.end_offsets(tps)
         for tp, begin in consumer.beginning_offsets(tps).items():
             consumer.seek(tp, begin)
-        while any(consumer.position(tp) < ends[tp] for tp in tps):
-            self._poll(consumer)
+        progressed_at = time.monotonic()
+        while not should_stop() and any(consumer.position(tp) < ends[tp] for tp in tps):
+            if self._poll(consumer):
+                progressed_at = time.monotonic()
+            elif time.monotonic() - progressed_at > STALLED_SECONDS:
+                raise StalledReadError(f"nothing came from topic {topic} for {STALLED_SECONDS:.0f} s")
+        self._open.recovered(_now_ms())
         log.info("recovered %d open alerts from %s", len(self._open), topic)
 
-    def _poll(self, consumer: KafkaConsumer) -> None:
+    def _poll(self, consumer: KafkaConsumer) -> int:
+        """Take what came; how many records."""
+        self._vitals.tick()
+        taken = 0
         for records in consumer.poll(timeout_ms=POLL_MS).values():
+            taken += len(records)
             for record in records:
                 try:
                     alert = decode(record.value, Alert)
@@ -74,37 +88,44 @@ class Bridge:
                     log.error("alerts %d:%d is not readable: %s", record.partition, record.offset, error)
                     metrics.BRIDGE_UNREADABLE.inc()
                     continue
-                self._open.apply(alert, any(name == "backfill" for name, _ in record.headers))
+                backfill = any(name == "backfill" for name, _ in record.headers)
+                self._open.apply(alert, backfill, record.timestamp)
                 self._changed = True
         metrics.BRIDGE_OPEN_ALERTS.set(len(self._open))
+        return taken
 
     def _tell(self) -> None:
-        if time.monotonic() < self._due_at and not self._changed:
-            return
+        """Send everything that is to be said, an empty list too: only an answer shows that Alertmanager is there."""
         bridge = self._settings.bridge
-        valid_for_ms = int(bridge.renew_seconds * VALID_FOR_RENEWALS * 1000)
-        notices = self._open.notices(int(time.time() * 1000), valid_for_ms)
+        abandoned = self._open.give_up_abandoned(_now_ms())
+        if abandoned:
+            log.warning("%d open alerts were not revised for a day and are no longer told", abandoned)
+        notices = self._open.notices(_now_ms(), int(bridge.renew_seconds * VALID_FOR_RENEWALS * 1000))
+        self._changed = False
         try:
-            if notices:
-                answer = requests.post(
-                    bridge.alertmanager_url.rstrip("/") + "/api/v2/alerts",
-                    json=notices,
-                    timeout=REQUEST_TIMEOUT_SECONDS,
-                )
-                answer.raise_for_status()
-        except requests.RequestException as error:
-            # The request may hold credentials in its URL: name the kind of error only.
-            log.error(
-                "Alertmanager did not take %d alerts (%s); trying again", len(notices), type(error).__name__
+            answer = requests.post(
+                bridge.alertmanager_url.rstrip("/") + "/api/v2/alerts",
+                json=notices,
+                timeout=REQUEST_TIMEOUT_SECONDS,
             )
-            metrics.BRIDGE_FAILURES.inc()
-            self._vitals.block_ready("alertmanager", f"does not take alerts: {type(error).__name__}")
-            self._due_at = time.monotonic() + RETRY_SECONDS
-            self._changed = False
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            self._failed(len(notices), error)
             return
         self._open.delivered()
         metrics.BRIDGE_SENT.inc(len(notices))
         metrics.BRIDGE_LAST_SUCCESS.set(time.time())
         self._vitals.ready("alertmanager")
         self._due_at = time.monotonic() + bridge.renew_seconds
-        self._changed = False
+
+    def _failed(self, notices: int, error: requests.RequestException) -> None:
+        # The request may hold credentials in its URL: name the kind of error only.
+        kind = type(error).__name__
+        log.error("Alertmanager did not take %d alerts (%s); trying again", notices, kind)
+        metrics.BRIDGE_FAILURES.inc()
+        self._vitals.block_ready("alertmanager", f"does not take alerts: {kind}")
+        self._due_at = time.monotonic() + RETRY_SECONDS
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -8,9 +8,10 @@ import threading
 from kafka.errors import KafkaError
 
 from streamapp import metrics
-from streamapp.bridge.service import Bridge
-from streamapp.cli.options import EXIT_BROKER, BrokerOption, ConfigFile, settings_from, stop
+from streamapp.bridge.service import Bridge, TopicMissingError
+from streamapp.cli.options import EXIT_BROKER, EXIT_USAGE, BrokerOption, ConfigFile, settings_from, stop
 from streamapp.cli.worker import LOG_FORMAT
+from streamapp.cluster.kafka_clients import StalledReadError
 from streamapp.health import HealthServer, Vitals
 
 
@@ -26,7 +27,9 @@ def bridge(config: ConfigFile = None, broker: BrokerOption = None) -> None:
     health.start()
     try:
         Bridge(settings, vitals).run(stopping.is_set)
-    except KafkaError as error:
+    except TopicMissingError as error:
+        raise stop(str(error), EXIT_USAGE) from error
+    except (KafkaError, StalledReadError) as error:
         raise stop(
             f"Kafka at {settings.broker.bootstrap}: {type(error).__name__}: {error}", EXIT_BROKER
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -100,6 +101,7 @@ def _watch(
     from streamapp.local.broker import BrokerError  # noqa: PLC0415
     from streamapp.local.demo import DemoError, DemoRun  # noqa: PLC0415
     from streamapp.local.demo import stay as stay_up  # noqa: PLC0415
+    from streamapp.local.signals import StoppedBySignalError  # noqa: PLC0415
 
     run = DemoRun(house.plan, options, house, show)
     try:
@@ -113,7 +115,8 @@ def _watch(
         house.keep_folder = not report.succeeded
         _print_next(house, options, console)
         if options.stay:
-            stay_up(house)
+            with contextlib.suppress(StoppedBySignalError):  # that is how it is meant to end
+                stay_up(house)
     except (DemoError, BrokerError, KafkaError, DeadLetterError, OSError, ValueError) as error:
         show.close()
         errors.print(Text(f"The demo failed: {error}", style="red"))
@@ -123,6 +126,9 @@ def _watch(
 
 
 def _clean_up(house: DemoHouse | None, show: Show, in_haste: bool) -> None:
+    from streamapp.local.signals import ignore_signals  # noqa: PLC0415
+
+    ignore_signals()
     try:
         show.close()
     except OSError:  # the terminal is gone; what runs must still end

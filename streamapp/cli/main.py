@@ -1,8 +1,11 @@
 """The `streamapp` command: mounts one file a command."""
 
+import io
+import sys
+
 import typer
 
-from streamapp.cli import broker, redrive, topics
+from streamapp.cli import bench, broker, redrive, topics
 from streamapp.cli.alerts import alerts
 from streamapp.cli.bridge import bridge
 from streamapp.cli.demo import demo
@@ -25,6 +28,7 @@ app.command()(trends)
 app.command()(bridge)
 app.command()(doctor)
 app.add_typer(broker.app, name="broker")
+app.add_typer(bench.app, name="bench")
 app.add_typer(topics.app, name="topics")
 app.add_typer(redrive.app, name="redrive")
 
@@ -37,4 +41,7 @@ def version() -> None:
 
 def main() -> None:
     """Entry point of the `streamapp` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character gets a question mark
     app()

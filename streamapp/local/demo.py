@@ -18,15 +18,14 @@ from streamapp.local.alert_card import NameOf
 from streamapp.local.demo_figures import FOLLOWED, DemoFigures
 from streamapp.local.demo_house import DemoError, DemoHouse, DemoOptions
 from streamapp.local.demo_plan import (
-    DAY_START_MS,
     PARTITIONS,
     DemoPlan,
     demo_records,
     shift_ms,
 )
 from streamapp.local.demo_report import AlertReport, DemoReport, alert_report, make_report
+from streamapp.local.demo_scene import DAY_START_MS, Scene
 from streamapp.local.demo_show import Show
-from streamapp.local.demo_view import Scene
 from streamapp.local.publisher import Pace, Progress, ReplayThread, publish
 from streamapp.local.replay import ReplayRecord
 from streamapp.local.sample import CHANNELS, DAY_SECONDS, load_companies, load_sample
@@ -72,6 +71,10 @@ class DemoRun:
 
     def _set_up(self) -> None:
         say, plan = self._show.say, self._plan
+        say(
+            f"A trading day in {plan.stream_seconds:g} s: some 700 posts about {len(load_companies())} invented"
+            " companies. From 16:15 oil turns bad, from 17:00 Calderon Bank; each should alert, and nothing else."
+        )
         with self._phase("broker"):
             bootstrap = self._house.open_broker()
         with self._phase("topics"):

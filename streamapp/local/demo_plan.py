@@ -12,13 +12,14 @@ from typing import Final
 from msgspec import Struct
 
 from streamapp.contracts.messages import Channel
+from streamapp.local.demo_scene import DAY_START_MS
 from streamapp.local.replay import (
     ReplayRecord,
     closing_offset_seconds,
     lateness_for,
     shift_to_end_at,
 )
-from streamapp.local.sample import CHANNELS, DAY_SECONDS, DAY_START, SampleRecord, closing_posts, value_of
+from streamapp.local.sample import CHANNELS, DAY_SECONDS, SampleRecord, closing_posts, value_of
 from streamapp.settings import (
     BrokerAccess,
     EventTimeSettings,
@@ -37,7 +38,6 @@ MINUTE_MS: Final = 60_000
 # Posts of the day's last minute that are still on their way must not find their minute closed by the closing posts.
 CLOSING_PAUSE_SECONDS: Final = 2.0
 SUBJECTS_TO_ALERT: Final = frozenset({"company:CLDB", "topic:energy_oil"})
-DAY_START_MS: Final = int(DAY_START.timestamp() * 1000)
 
 
 class DemoPlan(Struct, frozen=True, kw_only=True):
@@ -107,7 +107,7 @@ def demo_settings(
         broker=BrokerAccess(bootstrap=bootstrap),
         topics=TopicSettings(prefix=plan.prefix, partitions=PARTITIONS, replication=1, min_insync_replicas=1),
         inputs=tuple(InputSettings(topic=plan.input_topic(channel), channel=channel) for channel in CHANNELS),
-        worker=WorkerSettings(group=f"{plan.prefix}workers", instance_id="demo-worker"),
+        worker=WorkerSettings(group=f"{plan.prefix}workers"),
         model=ModelSettings(bundle="" if bundle is None else str(bundle)),
         event_time=EventTimeSettings(
             lateness_seconds=plan.lateness_seconds, backfill_after_seconds=plan.backfill_after_seconds

@@ -12,7 +12,9 @@ from rich.text import Text
 from streamapp.contracts.messages import Alert
 from streamapp.local.alert_card import CardStyle, alert_lines
 from streamapp.local.demo_figures import DemoFigures
-from streamapp.local.demo_view import Scene, alert_block, dead_letters, frame, trend_table, verdicts
+from streamapp.local.demo_scene import Scene
+from streamapp.local.demo_trends import trend_table
+from streamapp.local.demo_view import alert_block, dead_letters, frame, verdicts
 
 PLAIN_EVERY_SECONDS: Final = 5.0
 PLAIN_WIDTH: Final = 130
@@ -111,11 +113,9 @@ class PlainShow:
 def status_line(figures: DemoFigures, scene: Scene) -> str:
     """The figures of one moment."""
     sentiments = sum(figures.sentiments.values(), start=type(figures.sentiments["news"])())
-    day_ms = scene.clock_ms
-    clock = f"{13 + (30 + day_ms // 60_000) // 60:02d}:{(30 + day_ms // 60_000) % 60:02d}"
     subjects = ", ".join(sorted(figures.open_subjects())) or "none"
     return (
-        f"{clock}  {figures.rate(scene.now_ms):4.1f} posts/s  in {sum(figures.published.values())}"
+        f"{scene.clock}  {figures.rate(scene.now_ms):4.1f} posts/s  in {sum(figures.published.values())}"
         f"  scored {figures.scored}  dead {len(figures.dead)}  lag {scene.lag}"
         f"  | negative {sentiments['negative']}, neutral {sentiments['neutral']}, positive {sentiments['positive']}"
         f"  | open alerts: {subjects}"

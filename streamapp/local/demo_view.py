@@ -5,7 +5,6 @@ Times are shown on the clock of the simulated day, not on the dates that the rep
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
@@ -17,27 +16,20 @@ from rich.table import Table
 from rich.text import Text
 
 from streamapp.contracts.messages import SENTIMENTS, ScoredPost
-from streamapp.local.alert_card import CardStyle, NameOf, alert_lines, subject_text
+from streamapp.local.alert_card import CardStyle, alert_lines
 from streamapp.local.demo_figures import DemoFigures, quantile
-from streamapp.local.sample import DAY_SECONDS, DAY_START
+from streamapp.local.demo_scene import DAY_MS, DAY_START_MS, Scene
+from streamapp.local.demo_trends import TALL_ROWS, trend_panel
 from streamapp.local.terminal_text import foreign
-from streamapp.local.trend_chart import Bucket, ChartSpan, draw, fill_buckets
 
-BUCKET_MS: Final = 15 * 60_000
-DAY_START_MS: Final = int(DAY_START.timestamp() * 1000)
-DAY_MS: Final = DAY_SECONDS * 1000
 SENTIMENT_STYLES: Final = {"negative": "red", "neutral": "bright_black", "positive": "green"}
 HEADER_LINES: Final = 4
 FLOW_ROWS: Final = 7
 MAX_SUBJECTS: Final = 12
 MIN_SUBJECTS: Final = 3
-TALL_ROWS: Final = 3
 CARD_LINES: Final = 6
 MAX_LATEST: Final = 8
 BORDERS: Final = 2
-# A bar fills its line at this many negative stories or more, so that one bad story does not look like a surge.
-LEAST_TOP: Final = 4
-RECENT_BUCKETS: Final = 4
 # Below this a frame cannot hold what it must show.
 MIN_WIDTH: Final = 100
 MIN_HEIGHT: Final = 36
@@ -50,23 +42,6 @@ class Heights(Struct, frozen=True):
     card: int
     alerts: int
     latest: int
-
-
-class Scene(Struct, frozen=True, kw_only=True):
-    """Everything that one frame shows besides the figures."""
-
-    title: str
-    speed: float
-    shift_ms: int
-    clock_ms: int
-    now_ms: int
-    lag: int
-    phase: str
-    name_of: NameOf
-
-    def day_time(self, shifted_ms: int) -> str:
-        """A post's time on the clock of the simulated day, HH:MM."""
-        return f"{datetime.fromtimestamp((shifted_ms - self.shift_ms) / 1000, UTC):%H:%M}"
 
 
 def share_out(height: int, alerts: int) -> Heights:
@@ -90,7 +65,7 @@ def frame(figures: DemoFigures, scene: Scene, height: int, width: int) -> Render
     parts = [
         Layout(_header(scene), size=HEADER_LINES),
         _flow_row(figures, scene),
-        Layout(_trends(figures, scene, heights.chart, width), size=heights.chart + BORDERS),
+        Layout(trend_panel(figures, scene, heights.chart, width), size=heights.chart + BORDERS),
         Layout(_alerts(figures, scene, heights.card, width), size=heights.alerts + BORDERS),
     ]
     if heights.latest:
@@ -116,9 +91,8 @@ def _header(scene: Scene) -> RenderableType:
     clock.add_column(ratio=1)
     clock.add_column(no_wrap=True, justify="right")
     done = max(0, min(DAY_MS, scene.clock_ms))
-    time = f"{datetime.fromtimestamp((DAY_START_MS + done) / 1000, UTC):%H:%M}"
     clock.add_row(
-        Text(f" {time} ", style="bold black on cyan"),
+        Text(f" {scene.clock} ", style="bold black on cyan"),
         ProgressBar(total=DAY_MS, completed=done, complete_style="cyan", finished_style="cyan"),
         Text(f"simulated trading day 13:30 to 20:00 UTC, {scene.speed:.0f} times real time", style="dim"),
     )
@@ -190,87 +164,6 @@ def dead_letters(figures: DemoFigures) -> Table:
     if not figures.reasons:
         table.add_row("", "none so far")
     return table
-
-
-def _trends(figures: DemoFigures, scene: Scene, lines: int, width: int) -> Panel:
-    closed = figures.closed_to_ms()
-    told = "no minute closed yet" if closed is None else f"minutes closed to {scene.day_time(closed)}"
-    return Panel(
-        trend_table(figures, scene, lines, width - 4),
-        title=f"Negative stories per subject, a bar for each 15 minutes ({told})",
-        title_align="left",
-        subtitle=_legend(),
-        subtitle_align="right",
-    )
-
-
-def _legend() -> Text:
-    legend = Text("height: negative stories, colour: share of negative posts", style="dim")
-    for style, words in (("green", "under 34 %"), ("yellow", "from 34 %"), ("bold red", "from 60 %")):
-        legend.append(f"  █ {words}", style=style)
-    return legend
-
-
-def trend_table(figures: DemoFigures, scene: Scene, lines: int, width: int) -> Table:
-    """The chart in so many lines: alerting subjects first and taller, then where it is bad, then the busy ones."""
-    span = ChartSpan(
-        start_ms=DAY_START_MS + scene.shift_ms,
-        bucket_ms=BUCKET_MS,
-        buckets=DAY_MS // BUCKET_MS,
-        closed_ms=figures.closed_to_ms(),
-    )
-    filled = {subject: fill_buckets(minutes.values(), span) for subject, minutes in figures.trends.items()}
-    alerted = figures.alerted_subjects()
-    tall = sorted(alerted & filled.keys(), key=lambda name: _rank(filled[name], span))
-    others = sorted(filled.keys() - alerted, key=lambda name: (_rank(filled[name], span), name))
-    room = lines - 1 - TALL_ROWS * len(tall)
-    shown = [*tall, *others[: max(0, room)]]
-    top = max([LEAST_TOP, *(bucket.negative_stories for name in shown for bucket in filled[name])])
-    cell = 2 if width >= 2 * span.buckets + 62 else 1
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True, width=34, overflow="ellipsis")
-    table.add_column(no_wrap=True, width=span.buckets * cell)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_row("", _hours(span, cell, scene), Text("posts", style="dim"), Text("negative", style="dim"))
-    for name in shown:
-        chart = draw(filled[name], span, top, cell, TALL_ROWS if name in tall else 1)
-        table.add_row(*_subject_row(name, filled[name], chart, figures, scene))
-    return table
-
-
-def _subject_row(
-    name: str, buckets: list[Bucket], chart: Text, figures: DemoFigures, scene: Scene
-) -> tuple[Text, Text, str, Text]:
-    posts = sum(bucket.posts for bucket in buckets)
-    negative = sum(bucket.negative_posts for bucket in buckets)
-    state = Text(f"{negative / posts:>4.0%} " if posts else "     ", no_wrap=True)
-    style = ""
-    if name in figures.open_subjects():
-        state.append(" ALERT ", "bold white on red")
-        style = "bold red"
-    elif name in figures.alerted_subjects():
-        state.append(" resolved ", "black on green")
-        style = "bold"
-    return foreign(subject_text(name, scene.name_of), style), chart, str(posts), state
-
-
-def _rank(buckets: list[Bucket], span: ChartSpan) -> tuple[int, int]:
-    """Sorts first what had the most negative stories in the last closed hour, then what has the most posts."""
-    closed = (
-        span.buckets if span.closed_ms is None else -(-(span.closed_ms - span.start_ms) // span.bucket_ms)
-    )
-    recent = buckets[max(0, closed - RECENT_BUCKETS) : closed]
-    return -sum(bucket.negative_stories for bucket in recent), -sum(bucket.posts for bucket in buckets)
-
-
-def _hours(span: ChartSpan, cell: int, scene: Scene) -> Text:
-    line = [" "] * (span.buckets * cell)
-    for at in range(span.buckets):
-        text = scene.day_time(span.start_ms + at * span.bucket_ms)
-        if text.endswith(":00") and at * cell + 5 <= len(line):
-            line[at * cell : at * cell + 5] = text
-    return Text("".join(line), style="dim")
 
 
 def _alerts(figures: DemoFigures, scene: Scene, card: int, width: int) -> Panel:

@@ -26,6 +26,12 @@ class StoppedBySignalError(BaseException):
         return 128 + self.number
 
 
+def ignore_signals() -> None:
+    """From here on nothing cuts short what must be finished; what comes next must be bounded in time."""
+    for each in STOPPING:
+        signal.signal(each, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def stopped_by_signal() -> Iterator[None]:
     """Raises StoppedBySignalError in the main thread at the first signal; later ones are ignored, so that
@@ -34,8 +40,7 @@ def stopped_by_signal() -> Iterator[None]:
 
     def raise_once(number: int, frame: FrameType | None) -> None:
         del frame
-        for each in STOPPING:
-            signal.signal(each, signal.SIG_IGN)
+        ignore_signals()
         raise StoppedBySignalError(number)
 
     # What was ignored when we were started stays ignored: nohup, a job in the background of a script.

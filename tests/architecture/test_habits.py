@@ -7,10 +7,15 @@ from tests.architecture.source_tree import SHIPPED, called_name, functions_of, p
 # Each with the reason why it is not a setting.
 READS_ENVIRONMENT = {
     "streamapp/settings.py": "the one place",
+    "streamapp/bench/house.py": "hands the environment on to a child process",
+    "streamapp/bench/transformers_side.py": "hands the environment on to a child process",
     "streamapp/cli/worker.py": "takes away a variable that Faust would obey",
     "streamapp/local/demo_house.py": "hands the environment on to a child process",
     "streamapp/local/kafka_process.py": "hands the environment on to a child process",
     "streamapp/local/kafka_runtime.py": "where jars are kept, needed before settings exist",
+}
+WAITS_FOR_A_PROCESS = {
+    "tests/unit/local/test_owned_process.py": "real children, which end when the kernel says so",
 }
 QUICK_TESTS = ("tests/unit", "tests/properties", "tests/contracts", "tests/architecture")
 
@@ -31,21 +36,22 @@ def test_metrics_are_defined_in_one_place() -> None:
         shown(path)
         for path in python_files(*SHIPPED)
         for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.ImportFrom)
-        and node.module == "prometheus_client"
-        and kinds & {alias.name for alias in node.names}
+        if isinstance(node, ast.Call)
+        and called_name(node) in kinds
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
     }
     assert definers <= {"streamapp/metrics.py", "retrain/metrics.py"}
 
 
 def test_quick_tests_never_sleep() -> None:
-    sleepers = [
-        f"{shown(path)}:{node.lineno}"
+    sleepers = {
+        shown(path)
         for path in python_files(*QUICK_TESTS)
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call) and called_name(node) == "sleep" and ast.unparse(node.args[0]) != "0"
-    ]
-    assert sleepers == []
+    }
+    assert sleepers <= set(WAITS_FOR_A_PROCESS)
 
 
 def test_no_test_replaces_our_own_parts_by_mocks() -> None:

@@ -32,9 +32,8 @@ SHIPPED_FILES = python_files(*SHIPPED)
 
 def is_command(function: Function) -> bool:
     """A command's arguments are the options of the command line."""
-    return any(
-        re.search(r"\.(command|callback)\(", ast.unparse(marker)) for marker in function.decorator_list
-    )
+    markers = " ".join(map(ast.unparse, function.decorator_list))
+    return "typer." in ast.unparse(function.args) or re.search(r"\.(command|callback)\(", markers) is not None
 
 
 def arguments(function: Function) -> tuple[int, int]:

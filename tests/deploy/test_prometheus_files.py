@@ -60,7 +60,7 @@ def test_every_rule_names_metrics_and_labels_of_the_catalogue(rule: Rule) -> Non
 @pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.name)
 def test_promtool_tests_use_series_that_a_worker_exposes(path: object) -> None:
     assert path in TEST_FILES
-    for test in load_yaml(path)["tests"]:  # type: ignore[arg-type]
+    for test in load_yaml(path)["tests"]:
         for series in test["input_series"]:
             assert faults(series["series"]) == [], test["name"]
 

@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
 
-from streamapp.settings import EventTimeSettings, WorkerSettings
+from streamapp.settings import EventTimeSettings
 from tests.harness.cluster import TestCluster, wait_until
 from tests.harness.worker_process import WorkerProcess
 from tests.tiny_bundle import expected_verdict

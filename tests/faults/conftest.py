@@ -12,13 +12,13 @@ from tests.harness.load import EVENT_TIME, MINUTE_MS, SURGE, Stream, make_stream
 from tests.harness.run import FaultRun, undisturbed_run
 from tests.harness.verdict import Outcome
 
-POSTS = 24_000
+POSTS = 20_000
 _figures: list[str] = []
 
 
 @pytest.fixture(scope="session")
 def stream() -> Stream:
-    """24,000 posts over 8 partitions; the last of them two hours ago."""
+    """20,000 posts over 8 partitions; the last of them two hours ago."""
     begin_ms = int(time.time() * 1000) - 3 * 3_600_000
     return make_stream(POSTS, begin_ms // MINUTE_MS * MINUTE_MS)
 

@@ -2,7 +2,8 @@
 
 Faults are wrapped around the worker's own seams from outside; the worker has no switch for them.
   POINT:N:kill      SIGKILL at the N-th passage of POINT
-  POINT:N:raise     an exception there, after a line that names what the failing batch holds
+  POINT:N:raise     an exception there
+  say-batches       a line before each batch: the agent, and the first offset of each partition in it
   model-posts-per-second:R   a model that takes R posts a second
   slow-batch:S      every scored batch takes S seconds
   slow-state:S      reading trend state takes S seconds
@@ -15,17 +16,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from streamapp.agents import kafka_transport, outbox, score, trend_store
+from streamapp.agents import kafka_transport, outbox, score, trend_store, watch
 from streamapp.cli.main import main
 from streamapp.core.trend_state import FRONTIERS_KEY
 from streamapp.inference import micro_batcher, onnx_model
 
 POINTS = (
     "mid-scored", "after-scored", "after-tick", "mid-score-ack", "mid-results", "after-results", "after-alert",
-    "mid-subjects", "after-subjects", "after-frontiers", "mid-watch-ack", "before-score",
+    "mid-subjects", "after-subjects", "after-frontiers", "mid-watch-ack",
 )  # fmt: skip
 
 Deliver = Callable[[Any, Sequence[outbox.Outgoing]], Awaitable[None]]
@@ -37,13 +38,13 @@ class Trap:
     def __init__(self, point: str, nth: int, action: str) -> None:
         self.point, self.left, self.action = point, nth, action
 
-    def pass_by(self, point: str, detail: str = "") -> None:
+    def pass_by(self, point: str) -> None:
         if point != self.point:
             return
         self.left -= 1
         if self.left != 0:
             return
-        print(f"fault: {self.action} at {point} {detail}", file=sys.stderr, flush=True)
+        print(f"fault: {self.action} at {point}", file=sys.stderr, flush=True)
         if self.action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         raise RuntimeError(f"a fault of the test's at {point}")
@@ -82,11 +83,11 @@ def trap_deliveries(traps: list[Trap]) -> None:
         for trap in traps:
             trap.pass_by(f"after-{kind}")
 
-    outbox.Outbox.deliver = watched
+    outbox.Outbox.deliver = watched  # type: ignore[method-assign]
 
 
 def trap_acks(traps: list[Trap]) -> None:
-    import faust  # noqa: PLC0415  # only where a fault needs it
+    import faust  # only where a fault needs it
 
     ack = faust.Stream.ack
 
@@ -100,18 +101,26 @@ def trap_acks(traps: list[Trap]) -> None:
     faust.Stream.ack = watched
 
 
-def trap_scoring(traps: list[Trap]) -> None:
-    publish = score.ScoreAgent._publish
+def say_batches() -> None:
+    publish, apply = score.ScoreAgent._publish, watch.WatchAgent._watch
 
-    async def watched(self: Any, batch: score.ScoredBatch) -> None:
+    def say(agent: str, records: Iterable[Any]) -> None:
         first: dict[str, int] = {}
-        for record in batch.records:
+        for record in records:
             first.setdefault(f"{record.topic}/{record.partition}", record.offset)
-        for trap in traps:
-            trap.pass_by("before-score", " ".join(f"{place}={offset}" for place, offset in first.items()))
+        places = " ".join(f"{place}={offset}" for place, offset in first.items())
+        print(f"fault: {agent} batch {places}", file=sys.stderr, flush=True)
+
+    async def publishing(self: Any, batch: score.ScoredBatch) -> None:
+        say("score", batch.records)
         await publish(self, batch)
 
-    score.ScoreAgent._publish = watched  # type: ignore[method-assign]
+    async def watching(self: Any, events: Sequence[Any]) -> None:
+        say("watch", (event.message for event in events))
+        await apply(self, events)
+
+    score.ScoreAgent._publish = publishing  # type: ignore[method-assign]
+    watch.WatchAgent._watch = watching  # type: ignore[method-assign]
 
 
 def slow_batch(seconds: float) -> None:
@@ -189,6 +198,8 @@ def install(faults: Sequence[str]) -> None:
             hold(rest[0], float(rest[1]))
         elif name == "poison":
             poison()
+        elif name == "say-batches":
+            say_batches()
         else:
             one_number = {
                 "slow-batch": slow_batch, "slow-state": slow_state, "model-posts-per-second": pace_model
@@ -197,7 +208,6 @@ def install(faults: Sequence[str]) -> None:
     if traps:
         trap_deliveries(traps)
         trap_acks(traps)
-        trap_scoring(traps)
 
 
 if __name__ == "__main__":

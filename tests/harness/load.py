@@ -2,7 +2,8 @@
 
 Made for the tiny bundle: topics by words, companies by symbols, exact duplicates, reposts, a few records that are no
 JSON, and surges of negative stories about one company. Event times are fixed and lie in the past, so that two runs of
-one stream must give the same trends and alerts. Every input partition ends with a neutral post beyond the lateness.
+one stream must give the same trends and alerts. Every input partition ends with a neutral post beyond the lateness,
+which must be sent after all others were acknowledged: sixteen event minutes cannot pass in a millisecond.
 """
 
 import random
@@ -32,7 +33,18 @@ SURGE_SYMBOL = "AAPL"
 SURGE_EVERY_MINUTES = 12
 SURGE_MINUTES = (4, 5, 6)
 SYMBOLS = ("MSFT", "AMZN", "TSLA", "JPM", "XOM")
-TOPIC_WORDS = ("fed", "oil", "bank", "earnings", "inflation", "merger", "gold", "dividend", "court", "launches")
+TOPIC_WORDS = (
+    "fed",
+    "oil",
+    "bank",
+    "earnings",
+    "inflation",
+    "merger",
+    "gold",
+    "dividend",
+    "court",
+    "launches",
+)
 BAD_WORDS = ("plunges", "default", "losses", "fraud", "slumps", "warns")
 GOOD_WORDS = ("soars", "profit", "gains", "beats", "rallies", "growth")
 PLAIN_WORDS = (
@@ -58,28 +70,35 @@ class LoadRecord(Struct, frozen=True):
 
 
 class Stream(Struct, frozen=True):
-    """Records in the order in which they are sent. Minutes before `closed_before_ms` are closed at the end."""
+    """Records in the order in which they are sent, and those that close every minute before `closed_before_ms`."""
 
     records: tuple[LoadRecord, ...]
+    closing: tuple[LoadRecord, ...]
     closed_before_ms: int
 
     @property
+    def size(self) -> int:
+        """All records, closing ones included."""
+        return len(self.records) + len(self.closing)
+
+    @property
     def posts(self) -> int:
-        """Records that are posts."""
-        return sum(record.event_time_ms is not None for record in self.records)
+        """Records that are posts, closing ones included."""
+        return sum(record.event_time_ms is not None for record in (*self.records, *self.closing))
 
 
 def make_stream(posts: int, base_ms: int, partitions: int = 4, seed: int = 7) -> Stream:
     """`posts` records from the whole minute `base_ms` on, then one neutral post a partition that closes them all."""
     draw = random.Random(seed)
-    records = list(_records(draw, posts, base_ms, partitions))
+    records = tuple(_records(draw, posts, base_ms, partitions))
     closed_before_ms = -(-(base_ms + posts * STEP_MS) // MINUTE_MS) * MINUTE_MS
     end_ms = closed_before_ms + LATENESS_SECONDS * 1000 + MINUTE_MS
-    ends = ((topic, number) for topic in ("news", "chat") for number in range(partitions))
-    for index, (topic, number) in enumerate(ends):
+    closing = []
+    for index in range(2 * partitions):
         post = {"id": f"end-{index}", "text": "The council opens the market", "published_at": end_ms + index}
-        records.append(LoadRecord(topic, number, msgspec.json.encode(post), end_ms + index))
-    return Stream(tuple(records), closed_before_ms)
+        topic, number = ("news", "chat")[index % 2], index // 2
+        closing.append(LoadRecord(topic, number, msgspec.json.encode(post), end_ms + index))
+    return Stream(records, tuple(closing), closed_before_ms)
 
 
 def _records(draw: random.Random, posts: int, base_ms: int, partitions: int) -> Iterator[LoadRecord]:
@@ -142,7 +161,9 @@ class LoadPublisher:
         """Wait until Kafka has everything; an assertion where it has not."""
         self._thread.join(timeout_seconds)
         assert self._error is None, f"publishing failed: {self._error!r}"
-        assert not self.running(), f"only {self.sent} of {len(self._records)} records sent in {timeout_seconds} s"
+        assert not self.running(), (
+            f"only {self.sent} of {len(self._records)} records sent in {timeout_seconds} s"
+        )
 
     def _run(self) -> None:
         try:
@@ -160,7 +181,6 @@ class LoadPublisher:
             linger_ms=5,
             delivery_timeout_ms=900_000,
             max_block_ms=900_000,
-            buffer_memory=256 * 1024 * 1024,
         )
         futures: list[Any] = []
         began = time.monotonic()
@@ -169,7 +189,9 @@ class LoadPublisher:
             if ahead > 0.005:
                 time.sleep(ahead)
             futures.append(
-                producer.send(self._cluster.name(record.topic), value=record.value, partition=record.partition)
+                producer.send(
+                    self._cluster.name(record.topic), value=record.value, partition=record.partition
+                )
             )
             self.sent += 1
         for future in futures:

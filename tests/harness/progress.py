@@ -37,7 +37,9 @@ class GroupProgress:
         group = self._cluster.settings.worker.group
         found = self._admin.list_group_offsets(group)[group]
         wanted = dict.fromkeys(map(self._key, self._partitions(topics)), 0)
-        return wanted | {self._key(tp): max(0, at.offset) for tp, at in found.items() if self._key(tp) in wanted}
+        return wanted | {
+            self._key(tp): max(0, at.offset) for tp, at in found.items() if self._key(tp) in wanted
+        }
 
     def in_flight(self, *topics: str) -> int:
         """Records that are in Kafka and not acknowledged."""

@@ -29,6 +29,7 @@ class FaultRun:
         self.notes: dict[str, Any] = {}
         self._folder = folder
         self._publisher: LoadPublisher | None = None
+        self._closed = False
         self.progress = GroupProgress(cluster)
 
     def worker(self, name: str = "worker-0", settings: Any = None) -> WorkerProcess:
@@ -64,10 +65,22 @@ class FaultRun:
                    f"{worker.name} scored again")  # fmt: skip
         self.recovery_seconds.append(time.monotonic() - since)
 
-    def finish(self) -> None:
-        """Wait until everything was published and acknowledged."""
+    def drain(self) -> None:
+        """Wait until everything but the closing posts was published and acknowledged."""
         assert self._publisher is not None, "the load was not begun"
         self._publisher.finish(SETTLE_SECONDS)
+        wait_until(lambda: self.progress.in_flight() == 0, SETTLE_SECONDS, "the load acknowledged")
+
+    def close_minutes(self) -> None:
+        """Publish the posts that close every minute; does nothing the second time."""
+        if not self._closed:
+            LoadPublisher(self.cluster, self.stream.closing).start().finish(SETTLE_SECONDS)
+        self._closed = True
+
+    def finish(self) -> None:
+        """Wait until everything was published and acknowledged."""
+        self.drain()
+        self.close_minutes()
         self.progress.settle(SETTLE_SECONDS)
 
     def check(self, undisturbed: Outcome | None = None) -> Outcome:
@@ -90,7 +103,9 @@ class FaultRun:
             words.append(f"kills {self.kills}, with work in flight {self.kills_with_work}")
         if self.recovery_seconds:
             ordered = sorted(self.recovery_seconds)
-            words.append(f"fresh again after {ordered[0]:.1f}-{ordered[-1]:.1f} s (median {ordered[len(ordered) // 2]:.1f})")
+            words.append(
+                f"fresh again after {ordered[0]:.1f}-{ordered[-1]:.1f} s (median {ordered[len(ordered) // 2]:.1f})"
+            )
         return ", ".join([*words, *(f"{name} {value}" for name, value in self.notes.items())])
 
     def end(self) -> None:

@@ -72,10 +72,10 @@ def read_outcome(cluster: TestCluster) -> Outcome:
 
 def check_run(stream: Stream, outcome: Outcome, undisturbed: Outcome | None = None) -> None:
     """Assert that nothing was lost, miscounted or told differently than in an undisturbed run."""
-    assert outcome.taken_in == len(stream.records)
+    assert outcome.taken_in == stream.size
     assert outcome.missing == 0, outcome.books
     assert outcome.books.balanced, outcome.books
-    assert outcome.books.dead == len(stream.records) - stream.posts
+    assert outcome.books.dead == stream.size - stream.posts
     assert conflicting_revisions(outcome.trends, outcome.alerts) == []
     assert compare_trends(outcome.scored, outcome.trends, stream.closed_before_ms) == []
     if undisturbed is not None:
@@ -86,11 +86,19 @@ def differences(outcome: Outcome, undisturbed: Outcome) -> list[str]:
     """How verdicts, newest trends and alert revisions differ from those of another run of the same stream."""
     found = []
     mine, wanted = outcome.verdicts, undisturbed.verdicts
-    found += [f"post {key}: {mine.get(key)}, undisturbed {wanted[key]}" for key in wanted if mine.get(key) != wanted[key]]
+    found += [
+        f"post {key}: {mine.get(key)}, undisturbed {wanted[key]}"
+        for key in wanted
+        if mine.get(key) != wanted[key]
+    ]
     trends, wanted_trends = newest_trends(outcome.trends), newest_trends(undisturbed.trends)
     for key in sorted(trends.keys() | wanted_trends.keys()):
         if trends.get(key) != wanted_trends.get(key):
             found.append(f"trend {key}: {trends.get(key)}, undisturbed {wanted_trends.get(key)}")
-    found += [f"alert only when disturbed: {alert}" for alert in set(outcome.alerts) - set(undisturbed.alerts)]
-    found += [f"alert only when undisturbed: {alert}" for alert in set(undisturbed.alerts) - set(outcome.alerts)]
+    found += [
+        f"alert only when disturbed: {alert}" for alert in set(outcome.alerts) - set(undisturbed.alerts)
+    ]
+    found += [
+        f"alert only when undisturbed: {alert}" for alert in set(undisturbed.alerts) - set(outcome.alerts)
+    ]
     return found[:10]

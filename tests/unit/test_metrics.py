@@ -30,9 +30,15 @@ def test_the_registry_holds_the_catalogue_and_nothing_else() -> None:
 def test_name_help_and_labels_follow_the_rule(metric: MetricWrapperBase) -> None:
     assert re.fullmatch(r"streamapp_[a-z]+(_[a-z]+)*", metric._name)
     assert re.fullmatch(r"[A-Z0-9].*\.", metric._documentation)
-    assert not {"subject", "post_id", "company", "text", "worker"} & set(metric._labelnames)
+    assert not {"post_id", "company", "text", "worker"} & set(metric._labelnames)
     if metric._type == "histogram":
         assert metric._name.rpartition("_")[2] in UNITS
+
+
+def test_subjects_are_a_label_of_one_gauge_which_says_its_bound() -> None:
+    by_subject = [metric for metric in CATALOGUE if "subject" in metric._labelnames]
+    assert [name_of(metric) for metric in by_subject] == ["streamapp_surge_open"]
+    assert "at most 50" in by_subject[0]._documentation
 
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=name_of)

@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 
 from streamapp.local.demo_plan import (
-    DAY_START_MS,
     PARTITIONS,
     DemoFiles,
     demo_records,
@@ -13,6 +12,7 @@ from streamapp.local.demo_plan import (
     plan_demo,
     shift_ms,
 )
+from streamapp.local.demo_scene import DAY_START_MS
 from streamapp.local.sample import DAY_SECONDS, load_sample
 
 NOW_MS = 1_800_000_012_345

@@ -5,8 +5,9 @@ from rich.console import Console
 
 from streamapp.local.alert_card import CardStyle, alert_lines
 from streamapp.local.demo_figures import DemoFigures
+from streamapp.local.demo_scene import DAY_START_MS, Scene
 from streamapp.local.demo_show import PlainShow, status_line
-from streamapp.local.demo_view import DAY_START_MS, MIN_HEIGHT, MIN_WIDTH, Scene, frame, share_out
+from streamapp.local.demo_view import MIN_HEIGHT, MIN_WIDTH, frame, share_out
 from tests.unit.local.demo_records import INPUTS, PREFIX, alert, alert_message, dead, published, scored, trend
 
 HOSTILE = "\x1b[2J[red]gone[/red]\x07\u202eevil\r\nAcme"
