@@ -27,7 +27,7 @@ from streamapp.agents.trend_store import TrendStore
 from streamapp.agents.watch import AGENT as WATCH
 from streamapp.agents.watch import WatchAgent, WatchTimes, WatchTopics
 from streamapp.cluster.access import aiokafka_options, faust_broker
-from streamapp.cluster.identity import adopt_or_refuse
+from streamapp.cluster.identity import adopt_or_refuse, refuse_recreated
 from streamapp.contracts import topics
 from streamapp.contracts.bundle import read_bundle
 from streamapp.core.event_time import EventTimeRules
@@ -121,6 +121,9 @@ class Worker:
         pulse = Pulse(app, ticker, self.guard, self.vitals)
 
         async def prepare(*_: Any, **__: Any) -> None:
+            # A topic recreated under a running worker shows as a rebalance: its partitions went and came.
+            uuids = {topic: inputs.uuid_of(topic) for topic in inputs.topics}
+            await asyncio.to_thread(refuse_recreated, settings, uuids)
             await assignment.prepare()
 
         app.on_rebalance_complete.connect(prepare, weak=False)

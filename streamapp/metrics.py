@@ -113,8 +113,8 @@ OFFSETS_LOST = Counter(
     registry=REGISTRY,
 )  # fmt: skip
 LAST_RECORD_SECONDS = Gauge(
-    "streamapp_input_last_record_seconds", "Unix time of the newest record taken from an input; of the first "
-    "assignment before one was.", ["topic"], registry=REGISTRY,
+    "streamapp_input_last_record_seconds", "Unix time of the newest record taken from an input; before one "
+    "was, of the newest in the topic, or of the first assignment.", ["topic"], registry=REGISTRY,
 )  # fmt: skip
 MODEL = Info(
     "streamapp_model", "The model that serves: version, provider, why that provider.", registry=REGISTRY

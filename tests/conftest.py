@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from streamapp.local.broker import BrokerSettings, LocalBroker
+from streamapp.settings import Settings
 from tests.harness.cluster import TestCluster
 from tests.harness.worker_process import WorkerProcess
 from tests.tiny_bundle import write_tiny_bundle
@@ -57,8 +58,8 @@ def workers(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
     """Makes worker processes that do not outlive the test."""
     made: list[WorkerProcess] = []
 
-    def make(*args: Any, **kwargs: Any) -> WorkerProcess:
-        worker = WorkerProcess(*args, folder=tmp_path, **kwargs)
+    def make(settings: Settings, **options: Any) -> WorkerProcess:
+        worker = WorkerProcess(settings, tmp_path, **options)
         made.append(worker)
         return worker
 

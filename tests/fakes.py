@@ -1,7 +1,7 @@
 """Stand-ins for what is outside the house: clock, Kafka's producer, Faust's stream, a model. Hand-written, typed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError
@@ -38,25 +38,16 @@ class FakeProducer:
         self, *, held: bool = False, limit_bytes: int = UNLIMITED, broker_limit_bytes: int = UNLIMITED
     ) -> None:
         self.sent: list[Sent] = []
-        self._held = held
-        self._limit_bytes = limit_bytes
-        self._broker_limit_bytes = broker_limit_bytes
+        self._held, self._limit_bytes, self._broker_limit_bytes = held, limit_bytes, broker_limit_bytes
 
     async def send(
-        self,
-        topic: str,
-        *,
-        value: bytes | None,
-        key: bytes | None,
-        partition: int | None,
-        headers: Iterable[Any],
-    ) -> "asyncio.Future[object]":
-        size_bytes = len(value or b"")
+        self, topic: str, *, headers: list[tuple[str, bytes]], **parts: Any
+    ) -> asyncio.Future[object]:
+        message = Outgoing(topic=topic, headers=tuple(headers), **parts)
+        size_bytes = len(message.value or b"")
         if size_bytes > self._limit_bytes:
             raise MessageSizeTooLargeError
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        pairs: Headers = tuple(headers)
-        message = Outgoing(topic=topic, key=key, value=value, headers=pairs, partition=partition)
         self.sent.append(Sent(message, future))
         if size_bytes > self._broker_limit_bytes:
             future.set_exception(MessageSizeTooLargeError())
@@ -66,11 +57,9 @@ class FakeProducer:
 
     @property
     def messages(self) -> list[Outgoing]:
-        """What was taken, in order."""
         return [sent.message for sent in self.sent]
 
     def waiting(self) -> list[Sent]:
-        """What was taken and not acknowledged."""
         return [sent for sent in self.sent if not sent.acknowledged.done()]
 
 
@@ -83,13 +72,11 @@ class FakeModel:
         self,
         version: str = "fake-1",
         *,
-        poison: Collection[str] = (),
-        not_finite: Collection[str] = (),
-        gate: Callable[[Sequence[str]], Any] | None = None,
+        poison: Iterable[str] = (),
+        not_finite: Iterable[str] = (),
+        gate: Callable[[Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
-        self.version = version
-        self.poison = set(poison)
-        self.not_finite = set(not_finite)
+        self.version, self.poison, self.not_finite = version, set(poison), set(not_finite)
         self.calls: list[list[str]] = []
         self._gate = gate
 
@@ -99,13 +86,11 @@ class FakeModel:
             await self._gate(texts)
         if self.poison.intersection(texts):
             raise ValueError("a text that no model can read")
-        infinite = [index for index, text in enumerate(texts) if text in self.not_finite]
-        if infinite:
+        if infinite := [index for index, text in enumerate(texts) if text in self.not_finite]:
             raise NotFiniteError(infinite)
         return [Prediction(sentiment=(0.5, 0.25, 0.25), topic=(0.75, 0.25)) for _ in texts]
 
-    def close(self) -> None:
-        """Nothing to free."""
+    def close(self) -> None: ...
 
 
 class FakeMessage(Struct, frozen=True, kw_only=True):

@@ -64,7 +64,8 @@ class Story:
     def text(self) -> str:
         """A headline of 9 to 15 words."""
         self.drawn += 1
-        return " ".join(self.random.choice(WORDS, size=int(self.random.integers(9, 16))))
+        words = self.random.integers(0, len(WORDS), size=int(self.random.integers(9, 16)))
+        return " ".join(WORDS[word] for word in words)
 
 
 @dataclass

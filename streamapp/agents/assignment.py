@@ -6,7 +6,6 @@ not). An error here ends the worker.
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,8 +14,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
 from streamapp import metrics
+from streamapp.agents.input_age import newest_record_seconds
 from streamapp.agents.input_control import InputControl
 from streamapp.agents.kafka_transport import StreamApp
+from streamapp.agents.lost_offsets import count_lost
 from streamapp.agents.ticker import Ticker
 from streamapp.agents.trend_store import TrendStore
 from streamapp.health import Vitals
@@ -51,20 +52,23 @@ class Assignment:
         assigned = set(self._app.consumer.assignment())
         async with asyncio.timeout(self._plan.timeout_seconds):
             await self._control.start()
+            await self._start_quiet_clocks(assigned)
             positions = await self._positions(assigned)
             activity = {tp.partition for tp in assigned if tp.topic == self._plan.activity_topic}
             await self._store.read(activity)
-        self._start_quiet_clocks(assigned)
         self._ticker.assign({(tp.topic, tp.partition): at for tp, at in positions.items()})
         self._control.assign(positions)
         log.info("ready for %d partitions, %d of them with trend state", len(assigned), len(activity))
         self._vitals.ready("partitions")
 
-    def _start_quiet_clocks(self, assigned: set[TP]) -> None:
-        """An input that never brings a record is quiet from its first assignment on."""
-        for topic in ({tp.topic for tp in assigned} & self._plan.start_at.keys()) - self._inputs_seen:
-            self._inputs_seen.add(topic)
-            metrics.LAST_RECORD_SECONDS.labels(topic).set(time.time())
+    async def _start_quiet_clocks(self, assigned: set[TP]) -> None:
+        """An input that brings no record to this worker is as quiet as its topic is."""
+        topics = ({tp.topic for tp in assigned} & self._plan.start_at.keys()) - self._inputs_seen
+        if topics:
+            newest = await newest_record_seconds(topics, self._plan.consumer_options)
+            for topic, seconds in newest.items():
+                metrics.LAST_RECORD_SECONDS.labels(topic).set(seconds)
+            self._inputs_seen |= topics
 
     async def _positions(self, assigned: set[TP]) -> dict[TP, int]:
         """Where each partition will be read from; partitions without a committed offset get theirs here."""
@@ -85,7 +89,7 @@ class Assignment:
                 if committed is None:
                     unpinned[key] = positions[key] = await self._start_of(consumer, tp)
                 else:
-                    self._count_lost(key, committed, begins[tp])
+                    count_lost(key, committed, begins[tp])
                     positions[key] = max(committed, begins[tp])
         finally:
             await consumer.stop()
@@ -104,16 +108,6 @@ class Assignment:
         moment_ms = int(datetime.fromisoformat(start_at).timestamp() * 1000)
         found = (await consumer.offsets_for_times({tp: moment_ms}))[tp]
         return int(found.offset) if found else int((await consumer.end_offsets([tp]))[tp])
-
-    def _count_lost(self, tp: TP, committed: int, begin: int) -> None:
-        if committed < begin:
-            lost = begin - committed
-            metrics.OFFSETS_LOST.labels(tp.topic, str(tp.partition)).inc(lost)
-            log.critical(
-                "%d records of %s partition %d were deleted before they were read (offsets %d to %d): raise the "
-                "topic's retention.ms or add workers",
-                lost, tp.topic, tp.partition, committed, begin - 1,
-            )  # fmt: skip
 
 
 class AssignmentPlan:

@@ -14,6 +14,7 @@ from faust.types import TP
 
 from streamapp import metrics
 from streamapp.agents.kafka_transport import StreamApp
+from streamapp.agents.lost_offsets import OffsetsWentBack, count_lost
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.agents.ticker import Ticker
 from streamapp.contracts.codec import DecodeError, decode, encode
@@ -99,8 +100,25 @@ class InputControl:
         self._tell_ticker()
 
     def taken(self, message: Any) -> None:
-        """The agent holds this message: it will be acknowledged or replayed."""
-        self._next_offsets[TP(message.topic, message.partition)] = message.offset + 1
+        """The agent holds this message: it will be acknowledged or replayed.
+
+        Raises `OffsetsWentBack`. A jump forward is told from a gap that was never a record (a transaction's marker)
+        by the oldest offset that is left.
+        """
+        tp, offset = TP(message.topic, message.partition), message.offset
+        expected = self._next_offsets.get(tp, offset)
+        if offset < expected:
+            raise OffsetsWentBack(
+                f"{tp.topic} partition {tp.partition} went back from offset {expected} to {offset}: it was recreated "
+                "or cut; nothing of it was taken"
+            )
+        self._next_offsets[tp] = offset + 1
+        if offset > expected:
+            self._app.add_future(self._explain_gap(tp, expected, offset))
+
+    async def _explain_gap(self, tp: TP, expected: int, offset: int) -> None:
+        begin = (await self._app.consumer.earliest_offsets(tp))[tp]
+        count_lost(tp, expected, min(begin, offset))
 
     async def observe(self, records: Iterable[RawRecord], results: Iterable[ScoredPost | Rejected]) -> None:
         """Count fates; pause the inputs that have too many dead letters, in `service-state` first."""

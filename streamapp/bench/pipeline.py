@@ -1,7 +1,7 @@
 """`streamapp bench pipeline`: the real worker from broker to broker beside the bare model on the same texts and cores.
 
-Both sides run in turns in one run; each ratio is that of their medians. Latency is open loop: the clock of a post starts
-when it was due, so a slow answer cannot delay the next question and hide itself.
+Both sides run in turns in one run; each ratio is that of their medians. Latency is open loop: a post is timed from when
+it was due, so a slow answer cannot delay the next question and hide itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Are the input topics the ones that were read before? A recreated topic restarts its offsets."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from streamapp.cluster.kafka_clients import open_admin, topic_uuids
 from streamapp.cluster.service_state import read_service_state, write_service_state
@@ -17,6 +17,26 @@ class TopicIdentityError(RuntimeError):
 
 def adopt_or_refuse(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     """The UUIDs of the input topics. Seen for the first time they are noted; changed ones raise."""
+    uuids = _existing(settings, names)
+    state = read_service_state(settings)
+    for name in names:
+        known = state.get(f"topic/{name}")
+        if not isinstance(known, TopicIdentity):
+            log.info("topic %s is read for the first time, UUID %s", name, uuids[name])
+            write_service_state(settings, f"topic/{name}", TopicIdentity(topic=name, topic_uuid=uuids[name]))
+        else:
+            _refuse_changed(name, known.topic_uuid, uuids[name])
+    return uuids
+
+
+def refuse_recreated(settings: Settings, known: Mapping[str, str]) -> None:
+    """Raises where a topic is gone or has another UUID than the one in `known`: for a worker that runs already."""
+    uuids = _existing(settings, list(known))
+    for name, known_uuid in known.items():
+        _refuse_changed(name, known_uuid, uuids[name])
+
+
+def _existing(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     with open_admin(settings.broker) as admin:
         uuids = topic_uuids(admin, names)
     missing = [name for name in names if name not in uuids]
@@ -24,15 +44,12 @@ def adopt_or_refuse(settings: Settings, names: Sequence[str]) -> dict[str, str]:
         raise TopicIdentityError(
             f"no topic {', '.join(missing)}: create it, or run `streamapp topics create`"
         )
-    state = read_service_state(settings)
-    for name in names:
-        known = state.get(f"topic/{name}")
-        if not isinstance(known, TopicIdentity):
-            log.info("topic %s is read for the first time, UUID %s", name, uuids[name])
-            write_service_state(settings, f"topic/{name}", TopicIdentity(topic=name, topic_uuid=uuids[name]))
-        elif known.topic_uuid != uuids[name]:
-            raise TopicIdentityError(
-                f"topic {name} was recreated: its UUID is {uuids[name]}, the one read before was {known.topic_uuid}. "
-                f"Its offsets start anew, so nothing was read. If that is meant: streamapp topics adopt {name}"
-            )
     return uuids
+
+
+def _refuse_changed(name: str, known_uuid: str, uuid: str) -> None:
+    if known_uuid != uuid:
+        raise TopicIdentityError(
+            f"topic {name} was recreated: its UUID is {uuid}, the one read before was {known_uuid}. "
+            f"Its offsets start anew, so nothing was read. If that is meant: streamapp topics adopt {name}"
+        )

@@ -14,7 +14,7 @@ from streamapp.core.story import Evidence, scatter
 # With these a subject's state stays below 16 KB even with four full open minutes.
 NEGATIVE_SAMPLE = 64
 OTHER_SAMPLE = 32
-MINUTE_HEADLINES = 4
+MINUTE_HEADLINES = 3
 HASH_RANGE = 1 << 64
 
 # Event time, topic UUID, partition, offset: the one order of posts that no arrival can change.
@@ -74,7 +74,7 @@ class Headline(Struct, frozen=True):
 
 
 class OpenMinute:
-    """Posts by sentiment, story samples of the negative and of the other posts, the 4 earliest negative headlines."""
+    """Posts by sentiment, story samples of the negative and of the other posts, the 3 earliest negative headlines."""
 
     __slots__ = ("headlines", "negative", "negatives", "neutral", "others", "positive", "versions")
 

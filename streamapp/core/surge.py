@@ -29,7 +29,7 @@ class SurgeRules(Struct, frozen=True, kw_only=True):
     - `prior_minutes`, `prior_negative_stories`: Gamma prior of the rate, as if that had been seen before.
     - `prior_stories`, `prior_negative_share`: Beta prior of the share.
     - `rate_shape_limit`: news comes in bursts, so however long the past, the rate of an hour is taken to vary by
-      1 / sqrt(limit) around its mean (25: 20 %), beyond counting noise and beyond what is not known of the mean.
+      1 / sqrt(limit) around its mean (30: 18 %), beyond counting noise and beyond what is not known of the mean.
       With it a doubled volume alone does not reach the level above, however busy the subject; a tripled one does.
     - `share_size_limit`: the same for the share, as a number of stories.
     - `winsor_ratio`: while an alert is open its minutes enter the baseline scaled down to that many expected ones.
@@ -47,7 +47,7 @@ class SurgeRules(Struct, frozen=True, kw_only=True):
     prior_negative_stories: float = 1.0
     prior_stories: float = 6.0
     prior_negative_share: float = 1 / 3
-    rate_shape_limit: float = 25.0
+    rate_shape_limit: float = 30.0
     share_size_limit: float = 200.0
     winsor_ratio: float = 1.5
     max_alert_minutes: int = 24 * 60

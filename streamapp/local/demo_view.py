@@ -125,7 +125,7 @@ def _flow(figures: DemoFigures, scene: Scene) -> Table:
     table.add_row("rate", f"{figures.rate(scene.now_ms):.1f}", "posts/s")
     table.add_row("in", f"{published}", f"{figures.published['news']} news, {figures.published['chat']} chat")
     table.add_row("scored", f"{figures.scored}", f"{figures.duplicate_texts} repeat a text")
-    table.add_row("dead letters", f"{len(figures.dead)}", "")
+    table.add_row("dead", f"{len(figures.dead)}", "letters")
     table.add_row("lag", f"{scene.lag}", "records")
     table.add_row("p50", "-" if middle is None else f"{middle}", "ms to verdict")
     table.add_row("p99", "-" if slow is None else f"{slow}", "ms to verdict")

@@ -21,7 +21,7 @@ EXPECTED = ".expected.json"
 
 RECORD_TOPICS = ("dead-letters", "redriven")
 INPUT_TOPICS = ("news", "chat")
-# Trend state is read and written by watch alone, as MessagePack; tests/unit/core/test_subject_state.py keeps it.
+# Trend state is read and written by watch alone, as MessagePack: the tests of core/subject_state.py keep its form.
 PRIVATE_TOPICS = ("subject-state",)
 
 RECORD_MS = 1_790_000_000_000

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from streamapp.contracts.schemas import schema_files, write_schemas
+import msgspec
+from jsonschema import Draft202012Validator
+
+from streamapp.contracts.manifest import MANIFEST_FILE
+from streamapp.contracts.schemas import MANIFEST_SCHEMA, schema_files, schemas, write_schemas
 from streamapp.contracts.topics_page import topics_page
 from streamapp.metrics_page import metrics_page
 
@@ -18,6 +22,12 @@ def test_writing_schemas_removes_those_of_topics_that_are_no_more(tmp_path: Path
     (tmp_path / "gone.json").write_text("{}")
     write_schemas(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(schema_files())
+
+
+def test_manifests_of_bundles_fit_their_schema(tiny_bundle: Path) -> None:
+    shipped = (DOCS.parent / "streamapp").rglob(MANIFEST_FILE)
+    for path in (tiny_bundle / MANIFEST_FILE, *shipped):
+        Draft202012Validator(schemas()[MANIFEST_SCHEMA]).validate(msgspec.json.decode(path.read_bytes()))
 
 
 def test_page_of_topics_is_that_of_the_code() -> None:

@@ -126,6 +126,24 @@ def test_on_an_existing_cluster_it_takes_its_topics_away_again(
         assert [topic for topic in admin.list_topics() if str(topic).startswith("demo-")] == []
 
 
+def test_with_stay_the_commands_it_names_work_and_ctrl_c_is_a_good_end(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    demo = Demo(tmp_path, "--seconds", "20", "--stay", "--bundle", str(tiny_bundle))
+    demo.wait_for("stay up", 120)
+    commands = [line.split("   ")[0].split() for line in demo.output.splitlines() if line.startswith("  ")]
+    named = [command for command in commands if "--config" in command]
+    assert [command[command.index("--config") - 1] for command in named][:2] == ["alerts", "trends"]
+    for command in named:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.wait(60) == 0
+    assert demo.left_behind() == []
+    assert list(demo.temporary.iterdir()) == []
+
+
 def test_ctrl_c_half_way_leaves_no_process_and_no_folder(tiny_bundle: Path, tmp_path: Path) -> None:
     demo = Demo(tmp_path, "--seconds", "75", "--bundle", str(tiny_bundle))
     demo.wait_for(r"scored [1-9]")

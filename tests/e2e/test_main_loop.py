@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from streamapp.contracts.messages import ScoredPost
 from streamapp.settings import EventTimeSettings
 from tests.harness.cluster import TestCluster, wait_until
 from tests.harness.worker_process import WorkerProcess
@@ -44,11 +45,12 @@ def test_every_post_gets_its_verdict_and_a_sigkill_loses_none(
     wait_until(lambda: len(test.scored()) > number // 3, 30, "a third of the posts scored")
     worker.kill()
     worker.start()
-    scored = wait_until(
-        lambda: (found := test.scored()) and len({s.post.id for s in found}) == number and found,
-        60,
-        "all posts scored",
-    )
+
+    def all_scored() -> list[ScoredPost]:
+        found = test.scored()
+        return found if len({each.post.id for each in found}) == number else []
+
+    scored = wait_until(all_scored, 60, "all posts scored")
     by_offset = {s.source_offset: s for s in scored}
     assert len(by_offset) == number == sum(test.end_offsets("news").values())
     for each in by_offset.values():

@@ -23,6 +23,12 @@ class GroupProgress:
         self._admin: Any = open_admin(cluster.settings.broker)
         self._consumer: Any = open_consumer(cluster.settings.broker)
 
+    def __enter__(self) -> "GroupProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         self._admin.close()
         self._consumer.close()

@@ -101,4 +101,4 @@ def differences(outcome: Outcome, undisturbed: Outcome) -> list[str]:
     found += [
         f"alert only when undisturbed: {alert}" for alert in set(undisturbed.alerts) - set(outcome.alerts)
     ]
-    return found[:10]
+    return found[:6]

@@ -33,6 +33,7 @@ class WorkerProcess:
         self.folder = folder
         self.log_path = folder / f"{name}.log"
         self.starts = 0
+        self.log_start = 0
         self.faults = faults
         self._command = command or (sys.executable, "-m", "streamapp", "worker")
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,6 +48,7 @@ class WorkerProcess:
     def start(self, *faults: str, environment: dict[str, str] | None = None) -> "WorkerProcess":
         """Begin; returns at once. `faults` are for this start alone (tests/faults/worker_with_faults.py)."""
         self.starts += 1
+        self.log_start = len(self.log())
         faults = (*self.faults, *faults)
         command = (sys.executable, str(WITH_FAULTS), *faults) if faults else self._command
         with self.log_path.open("ab") as log:
