@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ from streamapp.agents.trend_store import TrendStore
 from streamapp.agents.watch import AGENT as WATCH
 from streamapp.agents.watch import WatchAgent, WatchTimes, WatchTopics
 from streamapp.cluster.access import aiokafka_options, faust_broker
-from streamapp.cluster.identity import adopt_or_refuse, refuse_recreated
+from streamapp.cluster.identity import activity_partitions, adopt_or_refuse, refuse_recreated
 from streamapp.contracts import topics
 from streamapp.contracts.bundle import read_bundle
 from streamapp.core.event_time import EventTimeRules
@@ -105,7 +106,7 @@ class Worker:
             FrontierTracker(worker_name(settings), int(settings.event_time.caught_up_age_seconds * 1000)),
             inputs,
             outbox,
-            (names["subject-activity"], settings.topics.partitions),
+            (names["subject-activity"], activity_partitions(settings)),
             self._end_offsets,
         )
         options = aiokafka_options(settings.broker)
@@ -298,7 +299,7 @@ def watch_rules(settings: Settings) -> WatchRules:
 
 def worker_name(settings: Settings) -> str:
     """The stable name of this worker in ticks and events."""
-    return settings.worker.instance_id or f"{socket.gethostname()}-{id(settings):x}"
+    return settings.worker.instance_id or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def run_worker(settings: Settings) -> None:

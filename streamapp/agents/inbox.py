@@ -12,10 +12,10 @@ E = TypeVar("E")
 
 
 class Inbox(Generic[E]):
-    """First in, first out; one writer, one reader, one event loop."""
+    """First in, first out; one writer, one reader, one event loop. `max_events` may be changed at any time."""
 
     def __init__(self, max_events: int) -> None:
-        self._max_events = max_events
+        self.max_events = max_events
         self._events: deque[E] = deque()
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
@@ -26,7 +26,7 @@ class Inbox(Generic[E]):
 
     async def put(self, event: E) -> None:
         """Add one event; waits while the inbox is full."""
-        while len(self._events) >= self._max_events:
+        while len(self._events) >= self.max_events:
             self._drained.clear()
             await self._drained.wait()
         self._events.append(event)

@@ -1,4 +1,4 @@
-"""How old the newest record of an input is before the worker has taken one: a restart must not make a silent feed young.
+"""How old an input's newest record is before the worker has taken one: a restart must not make a silent feed young.
 
 Looks at the last record of every partition, whoever reads it.
 """

@@ -60,6 +60,9 @@ class StreamApp(faust.App):
         self.paused_topics: set[str] = set()
         super().__init__(*args, **kwargs)
 
+    def _create_directories(self) -> None:
+        """Nothing: Faust's folders are for tables and their stores, and there are none."""
+
     def _new_transport(self) -> InputTransport:
         return InputTransport(self.conf.broker_consumer, self)
 

@@ -22,6 +22,7 @@ from streamapp.contracts.codec import encode
 from streamapp.contracts.messages import Post, ScoredPost
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.core.activity import batches_of
+from streamapp.core.batching import BatchSize
 from streamapp.core.companies import SymbolTable, find_companies
 from streamapp.core.intake import Rejected
 from streamapp.core.verdict import ScoredText, give_verdict
@@ -105,11 +106,12 @@ class ScoreAgent:
         self._control = control
         self._topics = topics
         self._limits = limits
+        self._size = BatchSize(limits.max_posts)
 
     async def consume(self, stream: Any) -> None:
         """Consume until the stream ends; an error in either loop ends the process without ack."""
         manual = stream.noack()
-        inbox: Inbox[Any] = Inbox(self._limits.max_posts * 2)
+        inbox: Inbox[Any] = Inbox(self._size.posts * 2)
         stream.add_future(self._run(inbox, manual))
         async for event in manual.events():
             self._control.taken(event.message)
@@ -127,9 +129,16 @@ class ScoreAgent:
         self, inbox: Inbox[Any], batches: asyncio.Queue[Any], group: asyncio.TaskGroup
     ) -> None:
         while True:
-            events = await inbox.take(self._limits.max_posts)
+            events = await inbox.take(self._size.posts)
             records = tuple(self._inputs.record_of(event.message) for event in events)
-            await batches.put((events, group.create_task(self._scorer.score(records))))
+            await batches.put((events, group.create_task(self._score(records, inbox))))
+
+    async def _score(self, records: tuple[RawRecord, ...], inbox: Inbox[Any]) -> ScoredBatch:
+        began = time.monotonic()
+        batch = await self._scorer.score(records)
+        self._size.observe(len(records), time.monotonic() - began)
+        inbox.max_events = self._size.posts * 2
+        return batch
 
     async def _publish_in_order(self, batches: asyncio.Queue[Any], manual: Any) -> None:
         while True:

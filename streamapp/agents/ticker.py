@@ -50,12 +50,12 @@ class Ticker:
         for record, result in zip(records, results, strict=True):
             if record.redriven:
                 continue
-            frontier_ms = record.timestamp_ms
+            frontier_ms = None
             if isinstance(result, ScoredPost):
-                frontier_ms = min(frontier_ms, result.post.event_time_ms)
-                self._tracker.acknowledge(record.source_offset, frontier_ms, record.timestamp_ms)
-            else:
-                self._tracker.acknowledge(record.source_offset, None, record.timestamp_ms)
+                event_time_ms = result.post.event_time_ms
+                # A record without a time of its own (-1) cannot bound the payload's.
+                frontier_ms = min(record.timestamp_ms, event_time_ms) if record.timestamp_ms >= 0 else event_time_ms
+            self._tracker.acknowledge(record.source_offset, frontier_ms, record.timestamp_ms)
 
     async def send_due(self) -> None:
         """Send a tick where one is due. Ticks of one worker never overtake each other."""

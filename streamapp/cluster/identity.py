@@ -36,6 +36,24 @@ def refuse_recreated(settings: Settings, known: Mapping[str, str]) -> None:
         _refuse_changed(name, known_uuid, uuids[name])
 
 
+def activity_partitions(settings: Settings) -> int:
+    """How many partitions `subject-activity` has; ticks must reach every one, and its state has as many."""
+    activity, state = (settings.topics.prefix + name for name in ("subject-activity", "subject-state"))
+    with open_admin(settings.broker) as admin:
+        described = admin.describe_topics([activity, state])
+    partitions = {topic["name"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
+    for name in (activity, state):
+        if name not in partitions:
+            raise TopicIdentityError(f"no topic {name}: run `streamapp topics create`")
+    if partitions[state] < partitions[activity]:
+        raise TopicIdentityError(
+            f"topic {state} has {partitions[state]} partitions and {activity} has {partitions[activity]}: state is "
+            f"kept in the partition number of its input. kafka-topics.sh --alter --topic {state} --partitions "
+            f"{partitions[activity]}"
+        )
+    return partitions[activity]
+
+
 def _existing(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     with open_admin(settings.broker) as admin:
         uuids = topic_uuids(admin, names)

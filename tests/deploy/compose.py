@@ -86,7 +86,7 @@ def kafka_properties() -> dict[str, str]:
 
 
 def listening() -> dict[str, set[int]]:
-    """The ports that each container listens on: from the settings, Kafka's properties and what the others default to."""
+    """The ports that each container listens on: by the settings, Kafka's properties, others' defaults."""
     found: dict[str, set[int]] = {"prometheus": {9090}, "alertmanager": {9093}, "grafana": {3000}}
     found["kafka"] = {int(each.rpartition(":")[2]) for each in kafka_properties()["listeners"].split(",")}
     for name, container in own_containers().items():

@@ -1,9 +1,7 @@
 """docker-compose.yml without an engine: valid, hardened, and every path, port, command and variable in it exists."""
 
 import re
-import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,10 +14,9 @@ from typer.testing import CliRunner
 from streamapp.cli.main import app
 from streamapp.cluster.kafka_clients import open_admin
 from streamapp.cluster.topic_admin import plan_topics
-from streamapp.local import kafka_runtime
+from streamapp.local.kafka_lock import KAFKA_VERSION
 from streamapp.settings import BrokerAccess, SettingsError, load_settings
 from tests.deploy.compose import (
-    COMPOSE,
     Container,
     containers,
     document,
@@ -86,9 +83,7 @@ def test_an_image_is_named_by_an_exact_version(container: Container) -> None:
 
 
 def test_kafka_is_of_the_version_that_the_tests_run_on() -> None:
-    jars = Path(kafka_runtime.__file__).with_name("kafka_jars.txt").read_text(encoding="utf-8")
-    version = ALL["kafka"].body["image"].partition(":")[2]
-    assert f"kafka_2.13-{version}.jar" in jars or f"kafka_2.13:{version}" in jars or f":{version}" in jars
+    assert ALL["kafka"].body["image"] == f"apache/kafka:{KAFKA_VERSION}"
 
 
 @every_container
@@ -283,17 +278,3 @@ def test_grafana_finds_its_boards_where_its_provisioning_looks() -> None:
 def test_settings_files_for_containers_are_used() -> None:
     used = {each.on_host(each.environment["STREAMAPP_CONFIG"]) for each in OWN.values()}
     assert used == set((DEPLOY / "config").iterdir())
-
-
-def test_docker_itself_accepts_the_file_where_its_compose_plugin_is() -> None:
-    docker = shutil.which("docker")
-    if (
-        docker is None
-        or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode
-    ):
-        assert COMPOSE.is_file()  # checked above by the specification alone
-        return
-    checked = subprocess.run(
-        [docker, "compose", "-f", str(COMPOSE), "config", "-q"], capture_output=True, check=False
-    )
-    assert checked.returncode == 0, checked.stderr

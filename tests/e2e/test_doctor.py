@@ -53,7 +53,9 @@ def change(settings: Settings, group: str, **values: Any) -> Settings:
     )
 
 
-def test_a_sound_installation_has_nothing_to_mend(cluster: Callable[..., TestCluster], tmp_path: Path) -> None:
+def test_a_sound_installation_has_nothing_to_mend(
+    cluster: Callable[..., TestCluster], tmp_path: Path
+) -> None:
     code, findings = examine(cluster().settings, tmp_path, "--dev")
     assert (code, troubles(findings)) == (0, {})
 
@@ -110,7 +112,9 @@ def plant_recreated_topic(test: TestCluster, folder: Path) -> Settings:
 
 
 def plant_paused_input(test: TestCluster, folder: Path) -> Settings:
-    state = InputState(topic=test.name("chat"), paused=True, reason="1000 dead letters in a row", changed_at_ms=1)
+    state = InputState(
+        topic=test.name("chat"), paused=True, reason="1000 dead letters in a row", changed_at_ms=1
+    )
     write_service_state(test.settings, f"input/{state.topic}", state)
     return test.settings
 

@@ -37,7 +37,9 @@ def test_nested_fields_of_a_foreign_format_become_a_post_and_its_headers_travel(
     }
     producer = open_producer(test.settings.broker)
     trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    producer.send(test.name("news"), value=msgspec.json.encode(value), headers=[("traceparent", trace)]).get(timeout=30)
+    producer.send(test.name("news"), value=msgspec.json.encode(value), headers=[("traceparent", trace)]).get(
+        timeout=30
+    )
     producer.close()
     (scored,) = wait_until(test.scored, 30, "the article scored")
     post = scored.post
@@ -56,7 +58,10 @@ def test_reading_begins_where_the_settings_say_and_only_the_first_time(
     def publish(first: int) -> None:
         now_ms = int(time.time() * 1000)
         test.publish(
-            [{"id": f"s{i}", "text": "profit", "published_at": now_ms, "_partition": i % 4} for i in (first, first + 1)]
+            [
+                {"id": f"s{i}", "text": "profit", "published_at": now_ms, "_partition": i % 4}
+                for i in (first, first + 1)
+            ]
         )
 
     publish(0)

@@ -20,7 +20,10 @@ PAUSE_AFTER = 50
 
 def good(number: int, first: int = 0) -> list[dict[str, Any]]:
     now_ms = int(time.time() * 1000)
-    return [{"id": f"g{i}", "text": f"profit grows {i}", "published_at": now_ms} for i in range(first, first + number)]
+    return [
+        {"id": f"g{i}", "text": f"profit grows {i}", "published_at": now_ms}
+        for i in range(first, first + number)
+    ]
 
 
 def paused(worker: WorkerProcess) -> bool:
@@ -54,7 +57,16 @@ def test_a_broken_input_pauses_alone_over_restarts_and_loses_nothing_when_resume
 
     # Every batch of what is left pauses the input again: a person resumes it until the bad stretch is behind.
     config = worker.folder / f"{worker.name}.json"
-    command = [sys.executable, "-m", "streamapp", "topics", "resume", test.name("chat"), "--config", str(config)]
+    command = [
+        sys.executable,
+        "-m",
+        "streamapp",
+        "topics",
+        "resume",
+        test.name("chat"),
+        "--config",
+        str(config),
+    ]
 
     def resumed_to_the_end() -> bool:
         subprocess.run(command, check=True, capture_output=True)

@@ -32,7 +32,13 @@ def with_text_field(settings: Settings, field: str) -> Settings:
 def articles(start_ms: int) -> list[dict[str, Any]]:
     """Some without an id, all in the same event minute but the last, which closes it."""
     found: list[dict[str, Any]] = [
-        {"id": f"a{i}", "body": f"profit grows {i}", "published_at": start_ms + i, "symbols": ["AAPL"], "_partition": i % 4}
+        {
+            "id": f"a{i}",
+            "body": f"profit grows {i}",
+            "published_at": start_ms + i,
+            "symbols": ["AAPL"],
+            "_partition": i % 4,
+        }
         for i in range(POSTS)
     ]
     for article in found[::3]:

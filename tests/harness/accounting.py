@@ -38,7 +38,9 @@ def balance(cluster: TestCluster, inputs: Iterable[str] = ("news", "chat", "redr
 
 def scored_offsets(scored_posts: Iterable[ScoredPost]) -> set[tuple[str, int, int]]:
     """The distinct source offsets of scored posts."""
-    return {(s.source_offset.topic_uuid, s.source_offset.partition, s.source_offset.offset) for s in scored_posts}
+    return {
+        (s.source_offset.topic_uuid, s.source_offset.partition, s.source_offset.offset) for s in scored_posts
+    }
 
 
 def dead_offsets(dead_letters: Iterable[RawRecord]) -> set[tuple[str, int, int]]:
@@ -120,6 +122,10 @@ def compare_trends(
     for key in counted.keys() & told.keys():
         posts = told[key].posts
         mine = counted[key]
-        if (posts.negative, posts.neutral, posts.positive) != (mine["negative"], mine["neutral"], mine["positive"]):
+        if (posts.negative, posts.neutral, posts.positive) != (
+            mine["negative"],
+            mine["neutral"],
+            mine["positive"],
+        ):
             differences.append(f"{key}: told {posts}, counted {dict(mine)}")
     return sorted(differences)

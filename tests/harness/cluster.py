@@ -103,7 +103,10 @@ class TestCluster:
 
         consumer = open_consumer(self.settings.broker)
         try:
-            tps = [TopicPartition(self.name(topic), p) for p in sorted(consumer.partitions_for_topic(self.name(topic)))]
+            tps = [
+                TopicPartition(self.name(topic), p)
+                for p in sorted(consumer.partitions_for_topic(self.name(topic)))
+            ]
             return {tp.partition: end for tp, end in consumer.end_offsets(tps).items()}
         finally:
             consumer.close()

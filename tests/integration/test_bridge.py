@@ -21,6 +21,7 @@ pytestmark = pytest.mark.broker
 
 MINUTE_MS = 60_000
 RENEW_SECONDS = 1.0
+BRIDGE = (sys.executable, "-m", "streamapp", "bridge")
 
 
 class House(msgspec.Struct):
@@ -77,7 +78,7 @@ def house(
             alertmanager_url=alertmanager.url, renew_seconds=RENEW_SECONDS, http_port=made.settings.http.port
         ),
     )
-    bridge = workers(settings, name="bridge", command=(sys.executable, "-m", "streamapp", "bridge"))
+    bridge = workers(settings, name="bridge", command=BRIDGE)
     yield House(made, alertmanager, webhook, bridge)
     bridge.kill()
     alertmanager.stop()
@@ -220,15 +221,19 @@ def test_record_that_is_no_alert_is_counted_and_stops_nothing(house: House) -> N
 
 
 def test_bridge_ends_in_words_without_a_broker_and_without_the_topic(
-    house: House, workers: Callable[..., WorkerProcess]
+    cluster: Callable[..., TestCluster], workers: Callable[..., WorkerProcess]
 ) -> None:
-    command = (sys.executable, "-m", "streamapp", "bridge")
-    nowhere = msgspec.structs.replace(house.bridge.settings, broker=BrokerAccess(bootstrap="127.0.0.1:1"))
-    topics = msgspec.structs.replace(house.bridge.settings.topics, prefix="never-made-")
-    topicless = msgspec.structs.replace(house.bridge.settings, topics=topics)
-    lost = [workers(each, name=f"lost-{number}", command=command).start()
-            for number, each in enumerate((nowhere, topicless))]  # fmt: skip
-    assert [each.wait(60) for each in lost] == [3, 2]
+    settings = cluster().settings
+    replace = msgspec.structs.replace
+    brokerless = replace(settings, broker=BrokerAccess(bootstrap="127.0.0.1:1"))
+    topicless = replace(settings, topics=replace(settings.topics, prefix="never-made-"))
+    lost = [
+        workers(
+            replace(each, bridge=BridgeSettings(http_port=free_port())), name=name, command=BRIDGE
+        ).start()
+        for name, each in (("brokerless", brokerless), ("topicless", topicless))
+    ]
+    assert [each.wait(60) for each in lost] == [3, 2], [each.log() for each in lost]
     assert "Kafka at 127.0.0.1:1" in lost[0].log()
     assert "no topic never-made-alerts: run `streamapp topics create`" in lost[1].log()
     assert all("Traceback" not in each.log() for each in lost)

@@ -19,6 +19,8 @@ from tests.surge_streams import (
     trading_day,
 )
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(20)
 
 

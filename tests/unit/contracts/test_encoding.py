@@ -79,7 +79,14 @@ def test_importing_the_encoding_brings_neither_a_runtime_nor_torch_nor_faust() -
 
 @pytest.mark.parametrize(
     "hostile",
-    ["<div>" * 16_000 + "a", "\ufdfa" * 80_000, "&amp;" * 16_000, "<" * 80_000, "<a " * 27_000, "<script>" * 900 + "x"],
+    [
+        "<div>" * 16_000 + "a",
+        "\ufdfa" * 80_000,
+        "&amp;" * 16_000,
+        "<" * 80_000,
+        "<a " * 27_000,
+        "<script>" * 900 + "x",
+    ],
     ids=["nested tags", "expanding character", "nested entities", "stray signs", "open tags", "scripts"],
 )
 def test_hostile_text_is_cleaned_to_a_bounded_size_and_stays_clean(hostile: str) -> None:

@@ -47,7 +47,9 @@ def test_sigterm_ends_it_and_a_deaf_one_is_killed(tmp_path: Path) -> None:
     assert deaf.stop(0.2) == -signal.SIGKILL
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no shim stands between, and starting it raises")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere no shim stands between, and starting it raises"
+)
 def test_a_program_that_does_not_exist_is_an_error_in_the_log(tmp_path: Path) -> None:
     child = OwnedProcess(["/nowhere/program"], tmp_path / "log", tmp_path, os.environ)
     deadline = time.monotonic() + 10
