@@ -74,3 +74,15 @@ def shared_datasets() -> Path:
     if not SHARED.is_dir():
         pytest.skip("../shared/datasets is absent: real data cannot be tested here")
     return SHARED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """In CI only what cannot be there may be absent: the real data sets and a GPU. Any other skip is a failure."""
+    if not os.environ.get("CI"):
+        return
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if "../shared" not in reason and "GPU" not in reason:
+            terminalreporter.section("a skip that CI does not allow", red=True)
+            terminalreporter.write_line(f"{report.nodeid}: {reason}")
+            terminalreporter._session.exitstatus = 1

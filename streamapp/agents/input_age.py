@@ -16,12 +16,14 @@ TIMEOUT_SECONDS = 3.0
 async def newest_record_seconds(topics: Iterable[str], options: Mapping[str, Any]) -> dict[str, float]:
     """Unix time of the newest record of each topic; of the present where there is none, or none can be read in time."""
     newest: dict[str, float] = {}
-    consumer = AIOKafkaConsumer(enable_auto_commit=False, **options)
+    # Subscribed at first, because only of such topics does it fetch the partitions before `start` returns.
+    consumer = AIOKafkaConsumer(*topics, enable_auto_commit=False, **options)
     await consumer.start()
     try:
         tps = [
             TopicPartition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic) or ()
         ]
+        consumer.unsubscribe()
         async for topic, seconds in _last_records(consumer, tps):
             newest[topic] = max(newest.get(topic, 0.0), seconds)
     finally:

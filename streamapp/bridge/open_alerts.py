@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from streamapp.contracts.messages import Alert, Severity
+from streamapp.core.foreign_text import printable
 
 ALERT_NAME = "NegativeSurge"
 # An alert that nobody has revised for so long belongs to state that was lost: a live one ends after a day.
@@ -116,9 +117,9 @@ def _notice(alert: Alert, severity: Severity, ends_at_ms: int) -> dict[str, Any]
             "audience": "desk",
         },
         "annotations": {
-            "summary": printable(f"Negative news surge: {name}"),
-            "description": printable(alert.reason),
-            "stories": printable(stories),
+            "summary": shown(f"Negative news surge: {name}"),
+            "description": shown(alert.reason),
+            "stories": shown(stories),
             "expected_negative_stories": f"{alert.expected_negative_stories:.1f}",
             "observed_negative_stories": str(alert.observed_negative_stories),
             "alert_id": alert.alert_id,
@@ -130,17 +131,14 @@ def _notice(alert: Alert, severity: Severity, ends_at_ms: int) -> dict[str, Any]
     }
 
 
-def printable(text: str) -> str:
-    """Posts are hostile text: no control characters but the line feed, and no more than a pager can show."""
-    cleaned = "".join(
-        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
-    return cleaned[:MAX_ANNOTATION_CHARS]
-
-
 def _rfc3339(moment_ms: int) -> str:
     return (
         datetime.fromtimestamp(moment_ms / 1000, UTC)
         .isoformat(timespec="milliseconds")
         .replace("+00:00", "Z")
     )
+
+
+def shown(text: str) -> str:
+    """Posts are hostile text: nothing that steers a pager, and no more than one can show."""
+    return printable(text, keep="\n")[:MAX_ANNOTATION_CHARS]

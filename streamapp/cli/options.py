@@ -96,8 +96,3 @@ def parse_moment(text: str, now_ms: int) -> int:
             f"{text!r} is neither a time (2026-09-21T12:00:00Z) nor a duration (15m, 2h, 3d)"
         )
     return moment
-
-
-def printable(text: str) -> str:
-    """`text` without characters that would steer the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -18,7 +18,6 @@ from streamapp.cli.options import (
     JsonFile,
     broker_errors,
     parse_moment,
-    printable,
     settings_from,
     speaker,
     stop,
@@ -28,6 +27,7 @@ from streamapp.cluster.kafka_clients import open_producer, read_topic_to_end
 from streamapp.contracts.dead_letter import redriven_headers
 from streamapp.contracts.messages import DeadLetterReason
 from streamapp.contracts.topics import DEAD_LETTERS, REDRIVEN
+from streamapp.core.foreign_text import printable
 from streamapp.core.redrive import (
     DeadLetter,
     DeadLetterFilter,

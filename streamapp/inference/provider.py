@@ -3,6 +3,7 @@
 Must not know bundles or texts.
 """
 
+import os
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ def load_runtime() -> Any:
         raise RuntimeMissingError(
             f"onnxruntime and onnxruntime-gpu overwrite each other's files; {_INSTALL_ONE}"
         )
+    # Its builds carry a usage client that starts with the import; a bank's texts stay in the house.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime  # noqa: PLC0415  # its absence is an error in words, not a traceback at start
     except ImportError as error:

@@ -10,7 +10,8 @@ from msgspec import Struct
 from rich.text import Text
 
 from streamapp.contracts.messages import Alert
-from streamapp.local.terminal_text import foreign, printable
+from streamapp.core.foreign_text import printable
+from streamapp.local.terminal_text import foreign
 
 STATE_STYLES: Final = {
     "opened": "bold white on red",

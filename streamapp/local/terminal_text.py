@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-
-def printable(text: str) -> str:
-    """`text` without characters that steer a terminal or turn its writing direction."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+from streamapp.core.foreign_text import printable
 
 
 def foreign(text: str, style: str = "", limit: int | None = None) -> Text:

@@ -10,6 +10,7 @@ READS_ENVIRONMENT = {
     "streamapp/bench/house.py": "hands the environment on to a child process",
     "streamapp/bench/transformers_side.py": "hands the environment on to a child process",
     "streamapp/cli/worker.py": "takes away a variable that Faust would obey",
+    "streamapp/inference/provider.py": "switches off the usage client of ONNX Runtime before its import",
     "streamapp/local/demo_house.py": "hands the environment on to a child process",
     "streamapp/local/kafka_process.py": "hands the environment on to a child process",
     "streamapp/local/kafka_runtime.py": "where jars are kept, needed before settings exist",

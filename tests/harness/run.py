@@ -52,9 +52,10 @@ class FaultRun:
         self.note_kill()
         worker.kill()
 
-    def note_kill(self) -> None:
+    def note_kill(self, *topics: str) -> None:
+        """Count a kill, and whether records of the topics (default: the inputs) were un-acked then."""
         self.kills += 1
-        self.kills_with_work += self.progress.in_flight() > 0
+        self.kills_with_work += self.progress.in_flight(*topics) > 0
 
     def revive(self, worker: WorkerProcess, *faults: str, since: float | None = None) -> None:
         """Start again and wait until something new was scored; the time since `since` is kept."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from streamapp.contracts.encoding import clean_text
-from streamapp.contracts.messages import Sentiment
+from streamapp.contracts.messages import Alert, Sentiment
 from streamapp.core.event_time import MINUTE_MS
 from streamapp.core.trend_state import PartitionWatch, WatchRules
 from streamapp.local.sample import SamplePost, load_sample
@@ -34,8 +34,12 @@ def told(sentiments: Sequence[Sentiment]) -> list[Told]:
 
 def alerted(sentiments: Sequence[Sentiment]) -> set[str]:
     watch = PartitionWatch(WatchRules())
-    results = [result for offset, message in enumerate(as_log(told(sentiments))) for result in watch.apply(offset, message)]
-    return {result.subject for result in results if type(result).__name__ == "Alert"}
+    results = [
+        come
+        for offset, message in enumerate(as_log(told(sentiments)))
+        for come in watch.apply(offset, message)
+    ]
+    return {result.subject for result in results if isinstance(result, Alert)}
 
 
 def test_the_day_as_written_alerts_on_its_two_subjects() -> None:

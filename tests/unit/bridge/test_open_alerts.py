@@ -11,7 +11,7 @@ from streamapp.bridge.open_alerts import (
     MAX_ANNOTATION_CHARS,
     TELL_ENDS_AGAIN_MS,
     OpenAlerts,
-    printable,
+    shown,
 )
 from streamapp.contracts.messages import Alert, AlertState, Severity, StoryEvidence
 
@@ -219,4 +219,4 @@ def test_hostile_headlines_reach_the_pager_without_control_characters_and_short(
     stories = notice["annotations"]["stories"]
     assert stories.startswith("3x �[2Jcleared�xxx")
     assert len(stories) == MAX_ANNOTATION_CHARS
-    assert printable("one\ntwo\r") == "one\ntwo�"
+    assert shown("one\ntwo\r") == "one\ntwo�"

@@ -1,7 +1,10 @@
 """Which ONNX Runtime is installed: none, one, or two that overwrite each other."""
 
+import os
+import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +39,12 @@ def test_none_is_refused_with_the_extras_that_bring_one(monkeypatch: pytest.Monk
 def test_one_of_them_is_loaded(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     installed(monkeypatch, name)
     assert "CPUExecutionProvider" in load_runtime().get_available_providers()
+
+
+def test_the_runtime_starts_no_usage_client(tmp_path: Path) -> None:
+    """Importing it unguarded leaves a session file of that client in the temporary folder."""
+    code = "from streamapp.inference.provider import load_runtime; load_runtime()"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,27 @@
+"""How old an input is, asked of a real Kafka."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from streamapp.agents.input_age import newest_record_seconds
+from streamapp.cluster.access import aiokafka_options
+from tests.harness.cluster import TestCluster
+
+pytestmark = pytest.mark.broker
+
+
+async def test_the_newest_record_of_all_partitions_counts_and_an_empty_input_is_as_old_as_the_present(
+    cluster: Callable[..., TestCluster],
+) -> None:
+    test = cluster()
+    before = time.time()
+    with test.producer() as producer:
+        for partition, age_seconds in ((0, 3600), (1, 900), (2, 1800)):
+            at_ms = int((before - age_seconds) * 1000)
+            producer.send(test.name("news"), value=b"{}", partition=partition, timestamp_ms=at_ms)
+    names = (test.name("news"), test.name("chat"))
+    newest = await newest_record_seconds(names, aiokafka_options(test.settings.broker))
+    assert newest[names[0]] == pytest.approx(before - 900, abs=0.01)
+    assert before <= newest[names[1]] <= time.time()
