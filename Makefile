@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-serving test-fast chaos bench lint fix types layers check schemas clean
+.PHONY: help demo test test-serving test-training debian-packages test-fast chaos bench lint fix types layers check schemas clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,11 +32,15 @@ demo: $(VENV)/.runtime ## Watch a simulated trading day on a real Kafka (about t
 
 test: test-serving ## Run every test, real broker included
 
-test-serving: $(VENV)/.dev ## Run the tests of the serving side, real broker included (under 20 minutes)
-	@$(PYTEST) -m "not chaos" $(TEST_ARGS)
+test-serving: $(VENV)/.dev debian-packages ## Run the tests of the serving side, real broker included (under 20 minutes)
+	@$(PYTEST) -m "not chaos" --ignore tests/unit/retrain $(TEST_ARGS)
+
+test-training: $(VENV)/.dev ## Run the tests of training (installs torch, about 6 GB)
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[cpu,dev,retrain]'
+	@$(PYTEST) tests/unit/retrain $(TEST_ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that need no broker (under a minute)
-	@$(PYTEST) -m "not broker and not chaos and not slow" $(TEST_ARGS)
+	@$(PYTEST) -m "not broker and not chaos and not slow" --ignore tests/unit/retrain $(TEST_ARGS)
 
 chaos: $(VENV)/.dev ## Run the long fault tests (hours)
 	@$(PYTEST) -m chaos --timeout 14400 $(TEST_ARGS)
@@ -44,13 +48,24 @@ chaos: $(VENV)/.dev ## Run the long fault tests (hours)
 bench: $(VENV)/.dev ## Run the benchmarks and print their tables
 	@$(BIN)/streamapp bench pipeline && $(BIN)/streamapp bench transport && $(BIN)/streamapp bench watch
 
+# No service may start by being installed: the tests start their own, on free ports.
+debian-packages: ## Install Prometheus, Alertmanager and their check tools (Debian, as root)
+	@command -v promtool >/dev/null && command -v amtool >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    had=0; [ -e /usr/sbin/policy-rc.d ] && had=1; \
+	    [ $$had = 1 ] || { printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	      prometheus prometheus-alertmanager; code=$$?; \
+	    [ $$had = 1 ] || rm -f /usr/sbin/policy-rc.d; exit $$code; \
+	  else echo "promtool and amtool are absent: their tests are skipped (apt-get install prometheus prometheus-alertmanager)"; fi; }
+
 lint: $(VENV)/.dev ## Check style and format
-	@$(BIN)/ruff check streamapp retrain tests
-	@$(BIN)/ruff format --check streamapp retrain tests
+	@$(BIN)/ruff check streamapp retrain tests deploy
+	@$(BIN)/ruff format --check streamapp retrain tests deploy
 
 fix: $(VENV)/.dev ## Apply style and format
-	@$(BIN)/ruff check --fix streamapp retrain tests
-	@$(BIN)/ruff format streamapp retrain tests
+	@$(BIN)/ruff check --fix streamapp retrain tests deploy
+	@$(BIN)/ruff format streamapp retrain tests deploy
 
 types: $(VENV)/.dev ## Check types (mypy strict)
 	@$(BIN)/mypy

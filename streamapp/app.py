@@ -28,6 +28,7 @@ from streamapp.agents.trend_store import TrendStore
 from streamapp.agents.watch import AGENT as WATCH
 from streamapp.agents.watch import WatchAgent, WatchTimes, WatchTopics
 from streamapp.cluster.access import aiokafka_options, faust_broker
+from streamapp.cluster.coverage import unread_partitions
 from streamapp.cluster.identity import activity_partitions, adopt_or_refuse, refuse_recreated
 from streamapp.contracts import topics
 from streamapp.contracts.bundle import read_bundle
@@ -67,6 +68,7 @@ class Worker:
         )
         self.vitals = Vitals(settings.worker.stall_timeout_seconds)
         self.app = build_faust_app(settings)
+        self._unread: list[tuple[str, int]] = []
         self.model, self.languages = self._load_model()
         self.health = HealthServer((settings.http.host, settings.http.port), self.vitals, metrics.REGISTRY)
         self.liveness = LivenessWatch(self.vitals, settings.worker.stall_exit_seconds)
@@ -126,11 +128,21 @@ class Worker:
             uuids = {topic: inputs.uuid_of(topic) for topic in inputs.topics}
             await asyncio.to_thread(refuse_recreated, settings, uuids)
             await assignment.prepare()
+            await self._claim_unread([*inputs.topics, names["subject-activity"]])
 
         app.on_rebalance_complete.connect(prepare, weak=False)
         app.task(pulse.run)
+        app.task(pulse.tell)
         self._register(SCORE, inputs.topics, self._score_agent(inputs, outbox, ticker, control).consume)
         self._register(WATCH, [names["subject-activity"]], self._watch_agent(store, outbox).consume)
+
+    async def _claim_unread(self, topic_names: list[str]) -> None:
+        """Ask for another assignment, once for the same partitions, where this one leaves some to nobody."""
+        unread = await asyncio.to_thread(unread_partitions, self.settings, topic_names)
+        if unread and unread != self._unread:
+            log.warning("nobody reads %s: asking for another assignment", unread)
+            self.app.rejoin_group()
+        self._unread = unread
 
     def _control(self, outbox: Outbox, ticker: Ticker, inputs: Inputs) -> InputControl:
         limits = self.settings.dead_letters
@@ -250,7 +262,8 @@ def build_faust_app(settings: Settings) -> StreamApp:
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=worker.instance_id,
         consumer_max_fetch_size=4 * 1024 * 1024,
-        producer_linger=0.005,
+        # The outbox hands over whole batches, so waiting for more gains nothing; `topic.send` is not used.
+        producer_linger=0.0,
         producer_max_batch_size=262_144,
         producer_request_timeout=30.0,
         producer_max_request_size=settings.intake.max_record_bytes + 65_536,

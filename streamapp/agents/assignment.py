@@ -65,7 +65,8 @@ class Assignment:
         """An input that brings no record to this worker is as quiet as its topic is."""
         topics = ({tp.topic for tp in assigned} & self._plan.start_at.keys()) - self._inputs_seen
         if topics:
-            newest = await newest_record_seconds(topics, self._plan.consumer_options)
+            tps = [TopicPartition(*tp) for tp in assigned if tp.topic in topics]
+            newest = await newest_record_seconds(tps, self._plan.consumer_options)
             for topic, seconds in newest.items():
                 metrics.LAST_RECORD_SECONDS.labels(topic).set(seconds)
             self._inputs_seen |= topics

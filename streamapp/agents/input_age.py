@@ -1,6 +1,6 @@
 """How old an input's newest record is before the worker has taken one: a restart must not make a silent feed young.
 
-Looks at the last record of every partition, whoever reads it.
+Of each worker's own partitions: the newest of all workers is the input's.
 """
 
 import asyncio
@@ -13,27 +13,27 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 TIMEOUT_SECONDS = 3.0
 
 
-async def newest_record_seconds(topics: Iterable[str], options: Mapping[str, Any]) -> dict[str, float]:
-    """Unix time of the newest record of each topic; of the present where there is none, or none can be read in time."""
+async def newest_record_seconds(
+    partitions: Iterable[TopicPartition], options: Mapping[str, Any]
+) -> dict[str, float]:
+    """Unix time of the newest record of each topic; of the present where there is none, or none comes in time."""
+    tps = list(partitions)
     newest: dict[str, float] = {}
-    # Subscribed at first, because only of such topics does it fetch the partitions before `start` returns.
-    consumer = AIOKafkaConsumer(*topics, enable_auto_commit=False, **options)
+    if not tps:
+        return newest
+    consumer = AIOKafkaConsumer(enable_auto_commit=False, **options)
     await consumer.start()
     try:
-        tps = [
-            TopicPartition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic) or ()
-        ]
-        consumer.unsubscribe()
         async for topic, seconds in _last_records(consumer, tps):
             newest[topic] = max(newest.get(topic, 0.0), seconds)
     finally:
         await consumer.stop()
-    return {topic: newest.get(topic, time.time()) for topic in topics}
+    return {tp.topic: newest.get(tp.topic, time.time()) for tp in tps}
 
 
 async def _last_records(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> Any:
-    ends = await consumer.end_offsets(tps) if tps else {}
-    begins = await consumer.beginning_offsets(tps) if tps else {}
+    ends = await consumer.end_offsets(tps)
+    begins = await consumer.beginning_offsets(tps)
     waiting = {tp for tp in tps if ends[tp] > begins[tp]}
     if not waiting:
         return

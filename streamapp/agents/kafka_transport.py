@@ -87,3 +87,8 @@ class StreamApp(faust.App):
         for tp in tps & next_offsets.keys():
             await self.consumer.seek(tp, next_offsets[tp])
         self.consumer.resume_partitions(tps)
+
+    def rejoin_group(self) -> None:
+        """Make the group rebalance, as when a member came; does nothing where one is under way."""
+        thread = self.consumer._thread
+        thread.thread_loop.call_soon_threadsafe(thread._ensure_consumer()._coordinator.request_rejoin)

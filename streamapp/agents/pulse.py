@@ -39,6 +39,11 @@ class Pulse:
             self._vitals.tick()
             metrics.LOOP_TICK_SECONDS.set(time.time())
             self._measure()
+
+    async def tell(self) -> None:
+        """Send due ticks until cancelled. Apart from the beat: a send waits for as long as Kafka is away."""
+        while not self._app.should_stop:
+            await asyncio.sleep(PULSE_SECONDS)
             if not self._app.rebalancing:
                 await self._ticker.send_due()
 

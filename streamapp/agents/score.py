@@ -17,6 +17,7 @@ from streamapp.agents.inbox import Inbox
 from streamapp.agents.input_control import InputControl
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.outbox import Outbox, Outgoing
+from streamapp.agents.ready_batches import ReadyBatches
 from streamapp.agents.ticker import Ticker
 from streamapp.contracts.codec import encode
 from streamapp.contracts.messages import Post, ScoredPost
@@ -45,6 +46,10 @@ class ScoredBatch(Struct, frozen=True):
 
     records: tuple[RawRecord, ...]
     results: tuple[ScoredPost | Rejected, ...]
+
+    def joined(self, later: "ScoredBatch") -> "ScoredBatch":
+        """Both batches as one, in order."""
+        return ScoredBatch(self.records + later.records, self.results + later.results)
 
 
 class Scorer:
@@ -85,8 +90,8 @@ class ScoreLimits(Struct, frozen=True):
 
 
 class ScoreAgent:
-    """The Faust agent. Bounded: at most `max_batches_in_flight` + 2 batches (one is published, one waits for its place)
-    and one inbox of events are un-acked.
+    """The Faust agent. Bounded: at most `max_batches_in_flight` + 3 batches (one is published, one is ready, one waits
+    for its place) and one inbox of events are un-acked.
     """
 
     def __init__(
@@ -118,20 +123,22 @@ class ScoreAgent:
             await inbox.put(event)
 
     async def _run(self, inbox: Inbox[Any], manual: Any) -> None:
-        batches: asyncio.Queue[tuple[list[Any], asyncio.Task[ScoredBatch]]] = asyncio.Queue(
-            self._limits.max_batches_in_flight
+        batches: ReadyBatches[ScoredBatch] = ReadyBatches(
+            self._limits.max_batches_in_flight, self._limits.max_posts
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._compute(inbox, batches, group))
-            group.create_task(self._publish_in_order(batches, manual))
+            group.create_task(self._publish_in_order(batches, inbox, manual))
 
     async def _compute(
-        self, inbox: Inbox[Any], batches: asyncio.Queue[Any], group: asyncio.TaskGroup
+        self, inbox: Inbox[Any], batches: ReadyBatches[ScoredBatch], group: asyncio.TaskGroup
     ) -> None:
         while True:
-            events = await inbox.take(self._size.posts)
+            # A small batch could not be published sooner while another one is, and with what comes until then it
+            # makes one larger batch, which costs less a post.
+            events = await inbox.take(self._size.posts, lambda: not batches.given_out)
             records = tuple(self._inputs.record_of(event.message) for event in events)
-            await batches.put((events, group.create_task(self._score(records, inbox))))
+            await batches.put(events, group.create_task(self._score(records, inbox)))
 
     async def _score(self, records: tuple[RawRecord, ...], inbox: Inbox[Any]) -> ScoredBatch:
         began = time.monotonic()
@@ -140,11 +147,14 @@ class ScoreAgent:
         inbox.max_events = self._size.posts * 2
         return batch
 
-    async def _publish_in_order(self, batches: asyncio.Queue[Any], manual: Any) -> None:
+    async def _publish_in_order(
+        self, batches: ReadyBatches[ScoredBatch], inbox: Inbox[Any], manual: Any
+    ) -> None:
         while True:
-            events, scoring = await batches.get()
-            batch = await scoring
+            events, batch = await batches.take()
             await self._publish(batch)
+            batches.done()
+            inbox.wake()
             for event in events:
                 await manual.ack(event)
             await self._control.observe(batch.records, batch.results)

@@ -210,10 +210,11 @@ class Transport:
     async def _follow(self, settings: Settings, worker: BenchWorker, side: str, posts: int) -> list[_Reading]:
         receiver = open_receiver(settings)
         await receiver.start()
-        readings: list[_Reading] = []
         moved_at = time.monotonic()
+        usage = worker.meter.usage()
+        readings = [_Reading(moved_at, 0, usage.cpu_seconds, usage.resident_bytes)]
         try:
-            while not readings or readings[-1].posts < posts:
+            while readings[-1].posts < posts:
                 await asyncio.sleep(POLL_SECONDS)
                 worker.check()
                 done = (
@@ -222,7 +223,7 @@ class Transport:
                     else await end_offset(receiver, settings.topics.prefix + "scored-posts", PARTITIONS)
                 )
                 now = time.monotonic()
-                if not readings or done > readings[-1].posts:
+                if done > readings[-1].posts:
                     moved_at = now
                 if now - moved_at > STALLED_SECONDS:
                     raise TimeoutError(f"the worker stopped at {done:,} of {posts:,} posts")

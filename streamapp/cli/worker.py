@@ -18,7 +18,8 @@ def worker(config: ConfigFile = None, broker: BrokerOption = None) -> None:
     """
     settings = settings_from(config, broker)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    for chatty in ("aiokafka", "kafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     # Faust reads this one on import of its settings; a Kubernetes service named `web` would stop the import.
     os.environ.pop("WEB_PORT", None)
     from streamapp.app import run_worker  # noqa: PLC0415  # keeps the other commands quick to start

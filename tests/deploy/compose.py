@@ -126,6 +126,11 @@ def stages() -> dict[str, list[Instruction]]:
     return found
 
 
+def lines(stage: str, word: str) -> list[list[str]]:
+    """The arguments of every such instruction of a stage."""
+    return [each.arguments for each in stages()[stage] if each.word == word]
+
+
 def image_environment(stage: str = "streamapp") -> dict[str, str]:
     """What ENV sets in a stage."""
     pairs = [each.partition("=") for line in stages()[stage] if line.word == "ENV" for each in line.arguments]

@@ -135,8 +135,10 @@ def test_kafka_keeps_its_data_on_the_volume() -> None:
 @pytest.mark.broker
 def test_every_property_of_kafka_exists(broker: str) -> None:
     with open_admin(BrokerAccess(bootstrap=broker)) as admin:
-        described = admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, "1")])
-    names = set(re.findall(r"[a-z]+(?:\.[a-z]+)+", str(described)))
+        described = admin.describe_configs(
+            [ConfigResource(ConfigResourceType.BROKER, "1")], config_filter="all"
+        )
+    names = set(described["broker"]["1"])
     assert "offsets.topic.replication.factor" in names
     assert set(kafka_properties()) - names == set()
 

@@ -126,8 +126,8 @@ def test_records_deleted_under_a_worker_that_lags_are_counted_and_logged(
     worker.start("hold:news/0:12", "hold:news/1:12", "hold:news/2:12", "hold:news/3:12").wait_ready()
     test.publish(posts(80, 1000))
     delete_before(test, 25)
-    wait_until(lambda: len(test.scored()) >= 60, 40, "what was left scored")
-    wait_until(
-        lambda: worker.health("metrics") and (lost(worker) == 60 or not worker.running()), 20, "counted"
-    )
-    assert worker.log().count("15 records of") == 4
+    # A fetch that was under way when the partitions were held may have brought some of them.
+    wait_until(lambda: worker.running() and len(test.scored()) + lost(worker) == 120, 40, "all scored or counted")
+    assert 50 <= lost(worker) <= 60
+    assert worker.log().count("were deleted before they were read") == 4
+    assert worker.stop() == 0

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from aiokafka import TopicPartition
 
 from streamapp.agents.input_age import newest_record_seconds
 from streamapp.cluster.access import aiokafka_options
@@ -22,6 +23,7 @@ async def test_the_newest_record_of_all_partitions_counts_and_an_empty_input_is_
             at_ms = int((before - age_seconds) * 1000)
             producer.send(test.name("news"), value=b"{}", partition=partition, timestamp_ms=at_ms)
     names = (test.name("news"), test.name("chat"))
-    newest = await newest_record_seconds(names, aiokafka_options(test.settings.broker))
+    tps = [TopicPartition(name, number) for name in names for number in range(4)]
+    newest = await newest_record_seconds(tps, aiokafka_options(test.settings.broker))
     assert newest[names[0]] == pytest.approx(before - 900, abs=0.01)
     assert before <= newest[names[1]] <= time.time()

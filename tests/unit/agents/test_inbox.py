@@ -78,3 +78,26 @@ async def test_a_cancelled_taker_takes_nothing() -> None:
     taking.cancel()
     await inbox.put(7)
     assert await inbox.take(1) == [7]
+
+
+async def test_few_events_wait_until_few_are_wanted() -> None:
+    inbox: Inbox[int] = Inbox(100)
+    few = False
+    taking = asyncio.create_task(inbox.take(10, lambda: few))
+    for event in range(3):
+        await inbox.put(event)
+    await asyncio.sleep(0)
+    assert not taking.done()
+    few = True
+    inbox.wake()
+    assert await taking == [0, 1, 2]
+
+
+async def test_a_full_batch_is_taken_even_where_few_are_not_wanted() -> None:
+    inbox: Inbox[int] = Inbox(100)
+    taking = asyncio.create_task(inbox.take(3, lambda: False))
+    for event in range(4):
+        await inbox.put(event)
+        await asyncio.sleep(0)
+    assert await taking == [0, 1, 2, 3][: len(taking.result())]
+    assert len(taking.result()) == 3
