@@ -75,10 +75,11 @@ layers: $(VENV)/.dev ## Check that imports point one way
 
 check: lint types layers ## Everything but the tests
 
-schemas: $(VENV)/.dev ## Write docs/schemas, docs/topics.md and docs/metrics.md from the code
+schemas: $(VENV)/.dev ## Write docs/schemas, topics.md, metrics.md and asyncapi.json from the code
 	@$(BIN)/python -m streamapp.contracts.schemas docs/schemas
 	@$(BIN)/python -m streamapp.contracts.topics_page docs/topics.md
 	@$(BIN)/python -m streamapp.metrics_page docs/metrics.md
+	@$(BIN)/python -m streamapp.contracts.asyncapi docs/asyncapi.json
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

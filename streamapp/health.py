@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from streamapp.settings import SettingsError
+
 from streamapp import metrics
 
 LOOP_TICK_LIMIT_SECONDS = 10.0
@@ -108,7 +110,11 @@ class HealthServer:
     """Serves the three pages until closed. `port` is the real one, also where 0 was asked for."""
 
     def __init__(self, address: tuple[str, int], vitals: Vitals, registry: CollectorRegistry) -> None:
-        self._server = ThreadingHTTPServer(address, _handler(vitals, registry))
+        try:
+            self._server = ThreadingHTTPServer(address, _handler(vitals, registry))
+        except OSError as error:
+            host, port = address
+            raise SettingsError(f"port {port} on {host} for /metrics cannot be taken: {error.strerror}") from error
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)

@@ -38,13 +38,13 @@ def test_every_post_gets_its_verdict_and_a_sigkill_loses_none(
     cluster: Callable[..., TestCluster], workers: Callable[..., WorkerProcess]
 ) -> None:
     test = cluster(event_time=EventTimeSettings(backfill_after_seconds=1e9))
-    number = 3000
+    number = 12_000
     start_ms = int(time.time() * 1000) - number * 200
     worker = workers(test.settings).start().wait_ready()
     test.publish(posts(number, start_ms, 200))
     wait_until(lambda: len(test.scored()) > number // 3, 30, "a third of the posts scored")
     worker.kill()
-    worker.start()
+    worker.start().wait_ready()
 
     def all_scored() -> list[ScoredPost]:
         found = test.scored()

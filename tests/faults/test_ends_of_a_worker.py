@@ -29,25 +29,31 @@ def batches_begun(worker: WorkerProcess) -> int:
     return worker.log()[worker.log_start :].count("fault: a batch of")
 
 
-@pytest.mark.parametrize(
-    ("agent", "point"), [("score", "after-scored:60"), ("watch", "after-results:4")], ids=["score", "watch"]
-)
-def test_an_exception_in_a_pump_ends_the_worker_and_commits_nothing_past_the_failure(
-    fault_run: FaultRun, undisturbed: Outcome, agent: str, point: str
-) -> None:
-    worker = fault_run.worker().start("say-batches", f"{point}:raise").wait_ready()
-    fault_run.begin()
+def fail_once(run: FaultRun, agent: str, point: str) -> int:
+    """Start a worker whose pump raises there; its exit code, after the look at what it committed."""
+    worker = run.worker().start("say-batches", f"{point}:raise")
     code = worker.wait(90)
     assert code > 0, worker.log()[-2000:]
     failing = failing_batch(worker, agent)
-    assert failing
-    prefix = fault_run.cluster.prefix
-    committed = fault_run.progress.committed("news", "chat", "subject-activity")
+    assert failing, "no batch was under way"
+    committed = run.progress.committed("news", "chat", "subject-activity")
+    prefix = run.cluster.prefix
     past = {place: committed[place[0].removeprefix(prefix), place[1]] for place in failing}
     assert {place: at for place, at in past.items() if at > failing[place]} == {}
-    fault_run.notes |= {"exit code": code, "failing batch on partitions": len(failing)}
+    return code
+
+
+def test_an_exception_in_a_pump_ends_the_worker_and_commits_nothing_past_the_failure(
+    fault_run: FaultRun, undisturbed: Outcome
+) -> None:
+    fault_run.begin()
+    points = (("score", "after-scored:60"), ("watch", "after-results:2"))
+    codes = [fail_once(fault_run, agent, point) for agent, point in points]
+    fault_run.notes["exit codes"] = codes
+    worker = fault_run.worker()
     fault_run.revive(worker)
-    fault_run.check(undisturbed)
+    outcome = fault_run.check(undisturbed)
+    assert outcome.books.scored_repeats > 0, "nothing was replayed"
     assert worker.stop() == 0
 
 

@@ -127,7 +127,9 @@ def test_records_deleted_under_a_worker_that_lags_are_counted_and_logged(
     test.publish(posts(80, 1000))
     delete_before(test, 25)
     # A fetch that was under way when the partitions were held may have brought some of them.
-    wait_until(lambda: worker.running() and len(test.scored()) + lost(worker) == 120, 40, "all scored or counted")
+    wait_until(
+        lambda: worker.running() and len(test.scored()) + lost(worker) == 120, 40, "all scored or counted"
+    )
     assert 50 <= lost(worker) <= 60
     assert worker.log().count("were deleted before they were read") == 4
     assert worker.stop() == 0
