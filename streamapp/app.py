@@ -262,8 +262,8 @@ def build_faust_app(settings: Settings) -> StreamApp:
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=worker.instance_id,
         consumer_max_fetch_size=4 * 1024 * 1024,
-        # The outbox hands over whole batches, so waiting for more gains nothing; `topic.send` is not used.
-        producer_linger=0.0,
+        # Without it the first message of a batch leaves alone: more requests, and a fifth more CPU a post.
+        producer_linger=0.005,
         producer_max_batch_size=262_144,
         producer_request_timeout=30.0,
         producer_max_request_size=settings.intake.max_record_bytes + 65_536,

@@ -14,9 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from streamapp.settings import SettingsError
-
 from streamapp import metrics
+from streamapp.settings import SettingsError
 
 LOOP_TICK_LIMIT_SECONDS = 10.0
 LIVENESS_POLL_SECONDS = 1.0
@@ -114,7 +113,9 @@ class HealthServer:
             self._server = ThreadingHTTPServer(address, _handler(vitals, registry))
         except OSError as error:
             host, port = address
-            raise SettingsError(f"port {port} on {host} for /metrics cannot be taken: {error.strerror}") from error
+            raise SettingsError(
+                f"port {port} on {host} for /metrics cannot be taken: {error.strerror}"
+            ) from error
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)

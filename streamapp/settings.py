@@ -114,7 +114,7 @@ class ModelSettings(_Group, frozen=True, kw_only=True):
 class BatchSettings(_Group, frozen=True, kw_only=True):
     """How posts become batches. Token budgets count padding."""
 
-    max_posts: int = 64
+    max_posts: int = 256
     token_budget: int = 256
     max_batches_in_flight: int = 3
     duplicate_cache_posts: int = 50_000

@@ -1,10 +1,11 @@
-"""Faust's aiokafka transport with three changes, pinned to faust-streaming 0.15.3.
+"""Faust's aiokafka transport with four changes, pinned to faust-streaming 0.15.3.
 
-The producer is idempotent: no repeats or reordering by its own retries. The consumer keeps paused input topics
-paused over rebalances, and may hand records over without four tasks each (8-10 k records/s become 34-42 k;
-docs/experiments.md, transport).
+The producer is idempotent (no repeats or reordering by its own retries) and waits between failed looks for a leader.
+The consumer keeps paused input topics paused over rebalances, and may hand records over without four tasks each (8-10
+k records/s become 34-42 k; docs/experiments.md, transport).
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,12 +13,29 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+METADATA_BACKOFF_SECONDS = 0.25
+
 
 class IdempotentProducer(driver.Producer):
     """The producer that neither repeats nor reorders what it retries."""
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        update = producer.client._metadata_update
+
+        async def with_backoff(*args: Any) -> bool:
+            updated: bool = await update(*args)
+            if not updated:
+                await asyncio.sleep(METADATA_BACKOFF_SECONDS)
+            return updated
+
+        # aiokafka's sender asks again at once for as long as a leader is unknown: a core and thousands of log lines a
+        # second while a broker is away.
+        producer.client._metadata_update = with_backoff
+        return producer
 
 
 class InputConsumer(driver.Consumer):

@@ -54,7 +54,9 @@ class Ticker:
             if isinstance(result, ScoredPost):
                 event_time_ms = result.post.event_time_ms
                 # A record without a time of its own (-1) cannot bound the payload's.
-                frontier_ms = min(record.timestamp_ms, event_time_ms) if record.timestamp_ms >= 0 else event_time_ms
+                frontier_ms = (
+                    min(record.timestamp_ms, event_time_ms) if record.timestamp_ms >= 0 else event_time_ms
+                )
             self._tracker.acknowledge(record.source_offset, frontier_ms, record.timestamp_ms)
 
     async def send_due(self) -> None:

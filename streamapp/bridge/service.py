@@ -43,6 +43,7 @@ class Bridge:
         self._open = OpenAlerts()
         self._due_at = 0.0
         self._changed = False
+        vitals.block_ready("alertmanager", "was not asked yet")
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Serve until `should_stop`; ended by Kafka's errors, `TopicMissingError` and `StalledReadError`."""

@@ -21,7 +21,7 @@ from streamapp.contracts.messages import (
 from streamapp.core.alert import alert_id
 from streamapp.core.event_time import HOUR_MS, MINUTE_MS, EventTimeRules, SourceClock, SourceClocks, minute_of
 from streamapp.core.story import parse_fingerprint
-from streamapp.core.subject_state import StateError, decode_subject, encode_subject
+from streamapp.core.subject_state import StateError, decode_subject, encode_subject, included_offset
 from streamapp.core.subject_watch import SubjectWatch
 from streamapp.core.surge import Baseline, SurgeRules
 
@@ -80,6 +80,7 @@ class PartitionWatch:
         self._watched_since: int | None = None
         self._offset = -1
         self._subjects: dict[str, SubjectWatch] = {}
+        self._loaded: dict[str, tuple[int, bytes]] = {}
         self._open_minutes: defaultdict[int, set[str]] = defaultdict(set)
         self._seen_hours: defaultdict[int, set[str]] = defaultdict(set)
         self._alerting: set[str] = set()
@@ -99,11 +100,12 @@ class PartitionWatch:
         if key == FRONTIERS_KEY:
             self._load_frontiers(value)
             return
+        # A log that was not compacted yet holds several records a subject: only the newest is worth decoding.
         subject = key.decode("utf-8")
-        watch = decode_subject(subject, value, self._rules.surge)
-        known = self._subjects.get(subject)
-        if known is None or watch.offset > known.offset:
-            self._subjects[subject] = watch
+        offset = included_offset(subject, value)
+        known = self._loaded.get(subject)
+        if known is None or offset > known[0]:
+            self._loaded[subject] = (offset, value)
 
     def _load_frontiers(self, value: bytes) -> None:
         try:
@@ -118,7 +120,10 @@ class PartitionWatch:
             self._clocks.restore(record.clocks, record.greatest_ms, record.watermark_ms)
 
     def finish_loading(self) -> None:
-        """Build the indexes; call once, after the last record."""
+        """Decode the newest records and build the indexes; call once, after the last record. StateError as in `load`."""
+        for subject, (_, raw) in self._loaded.items():
+            self._subjects[subject] = decode_subject(subject, raw, self._rules.surge)
+        self._loaded.clear()
         for subject, watch in self._subjects.items():
             for minute in watch.open:
                 self._open_minutes[minute].add(subject)

@@ -148,6 +148,8 @@ class LoadPublisher:
         self._posts_per_second = posts_per_second
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._error: BaseException | None = None
+        self._abandoned = threading.Event()
+        self._producer: Any = None
         self.sent = 0
 
     def start(self) -> "LoadPublisher":
@@ -156,6 +158,12 @@ class LoadPublisher:
 
     def running(self) -> bool:
         return self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Send nothing more and wait for nothing."""
+        self._abandoned.set()
+        if self._producer is not None and self.running():
+            self._producer.close(timeout=0)
 
     def finish(self, timeout_seconds: float) -> None:
         """Wait until Kafka has everything; an assertion where it has not."""
@@ -173,7 +181,7 @@ class LoadPublisher:
 
     def _publish(self) -> None:
         # An outage of minutes must cost nothing here: what is due waits in the producer, in order.
-        producer = KafkaProducer(
+        producer = self._producer = KafkaProducer(
             **client_settings(self._cluster.settings.broker),
             acks="all",
             enable_idempotence=True,
@@ -185,6 +193,8 @@ class LoadPublisher:
         futures: list[Any] = []
         began = time.monotonic()
         for index, record in enumerate(self._records):
+            if self._abandoned.is_set():
+                return
             ahead = began + index / self._posts_per_second - time.monotonic()
             if ahead > 0.005:
                 time.sleep(ahead)

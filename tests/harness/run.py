@@ -113,6 +113,8 @@ class FaultRun:
         """No worker outlives the test."""
         for worker in self.workers.values():
             worker.kill()
+        if self._publisher is not None:
+            self._publisher.abandon()
         self.progress.close()
 
 
