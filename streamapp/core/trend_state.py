@@ -120,7 +120,7 @@ class PartitionWatch:
             self._clocks.restore(record.clocks, record.greatest_ms, record.watermark_ms)
 
     def finish_loading(self) -> None:
-        """Decode the newest records and build the indexes; call once, after the last record. StateError as in `load`."""
+        """Decode the newest records, build the indexes; once, after the last record. StateError as in `load`."""
         for subject, (_, raw) in self._loaded.items():
             self._subjects[subject] = decode_subject(subject, raw, self._rules.surge)
         self._loaded.clear()
