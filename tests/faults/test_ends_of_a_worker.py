@@ -47,7 +47,7 @@ def test_an_exception_in_a_pump_ends_the_worker_and_commits_nothing_past_the_fai
     fault_run: FaultRun, undisturbed: Outcome
 ) -> None:
     fault_run.begin()
-    points = (("score", "after-scored:60"), ("watch", "after-results:2"))
+    points = (("score", "after-scored:60"), ("watch", "after-results:1"))
     codes = [fail_once(fault_run, agent, point) for agent, point in points]
     fault_run.notes["exit codes"] = codes
     worker = fault_run.worker()

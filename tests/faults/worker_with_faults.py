@@ -1,8 +1,8 @@
 """The worker with faults built in: `worker_with_faults.py FAULT... --config FILE`. Only tests start it.
 
 Faults are wrapped around the worker's own seams from outside; the worker has no switch for them.
-  POINT:N:kill      SIGKILL at the N-th passage of POINT
-  POINT:N:raise     an exception there
+  POINT:N:kill      SIGKILL at the N-th passage of POINT, after a commit of all that was acknowledged
+  POINT:N:raise     the same with an exception
   say-batches       a line before each batch: the agent, and the first offset of each partition in it
   model-posts-per-second:R   a model that takes R posts a second
   slow-batch:S      every scored batch takes S seconds
@@ -29,6 +29,7 @@ POINTS = (
     "mid-subjects", "after-subjects", "after-frontiers", "mid-watch-ack",
 )  # fmt: skip
 
+apps: list[Any] = []
 Deliver = Callable[[Any, Sequence[outbox.Outgoing]], Awaitable[None]]
 
 
@@ -38,12 +39,15 @@ class Trap:
     def __init__(self, point: str, nth: int, action: str) -> None:
         self.point, self.left, self.action = point, nth, action
 
-    def pass_by(self, point: str) -> None:
+    async def pass_by(self, point: str) -> None:
         if point != self.point:
             return
         self.left -= 1
         if self.left != 0:
             return
+        # The worst moment: whatever was acknowledged by now has just been committed.
+        for _ in range(2):
+            await apps[0].consumer.commit()
         print(f"fault: {self.action} at {point}", file=sys.stderr, flush=True)
         if self.action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -73,17 +77,27 @@ def trap_deliveries(traps: list[Trap]) -> None:
             middle = len(messages) // 2
             await deliver(self, messages[:middle])
             for trap in traps:
-                trap.pass_by(f"mid-{kind}")
+                await trap.pass_by(f"mid-{kind}")
             await deliver(self, messages[middle:])
         else:
             await deliver(self, messages)
         if any(message.topic.endswith("alerts") for message in messages):
             for trap in traps:
-                trap.pass_by("after-alert")
+                await trap.pass_by("after-alert")
         for trap in traps:
-            trap.pass_by(f"after-{kind}")
+            await trap.pass_by(f"after-{kind}")
 
     outbox.Outbox.deliver = watched  # type: ignore[method-assign]
+
+
+def remember_app() -> None:
+    begin = kafka_transport.StreamApp.__init__
+
+    def remembered(self: Any, *args: Any, **kwargs: Any) -> None:
+        apps.append(self)
+        begin(self, *args, **kwargs)
+
+    kafka_transport.StreamApp.__init__ = remembered  # type: ignore[method-assign]
 
 
 def trap_acks(traps: list[Trap]) -> None:
@@ -95,7 +109,7 @@ def trap_acks(traps: list[Trap]) -> None:
         answer: bool = await ack(self, event)
         watching = event.message.topic.endswith("subject-activity")
         for trap in traps:
-            trap.pass_by("mid-watch-ack" if watching else "mid-score-ack")
+            await trap.pass_by("mid-watch-ack" if watching else "mid-score-ack")
         return answer
 
     faust.Stream.ack = watched
@@ -206,6 +220,7 @@ def install(faults: Sequence[str]) -> None:
             }  # fmt: skip
             one_number[name](float(rest[0]))
     if traps:
+        remember_app()
         trap_deliveries(traps)
         trap_acks(traps)
 

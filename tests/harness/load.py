@@ -6,6 +6,7 @@ one stream must give the same trends and alerts. Every input partition ends with
 which must be sent after all others were acknowledged: sixteen event minutes cannot pass in a millisecond.
 """
 
+import contextlib
 import random
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import msgspec
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 from msgspec import Struct
 
 from streamapp.cluster.kafka_clients import client_settings
@@ -163,7 +165,10 @@ class LoadPublisher:
         """Send nothing more and wait for nothing."""
         self._abandoned.set()
         if self._producer is not None and self.running():
-            self._producer.close(timeout=0)
+            with contextlib.suppress(
+                KafkaError
+            ):  # what is left was never acknowledged, which nobody asks any more
+                self._producer.close(timeout=0)
 
     def finish(self, timeout_seconds: float) -> None:
         """Wait until Kafka has everything; an assertion where it has not."""
