@@ -1,6 +1,7 @@
 """Fixtures that every kind of test may use: the shared broker, a fresh topic prefix, the tiny bundle."""
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,11 @@ from streamapp.settings import Settings
 from tests.harness.cluster import TestCluster
 from tests.harness.worker_process import WorkerProcess
 from tests.tiny_bundle import write_tiny_bundle
+
+# A test run started in the background of a script inherits ignored signals, and so would every process that a test
+# starts; the tests of Ctrl-C and of a closed terminal need them heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared" / "datasets"
