@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamapp.settings import DeadLetterSettings
+from streamapp.settings import BatchSettings, DeadLetterSettings
 from tests.harness.accounting import balance
 from tests.harness.cluster import TestCluster, wait_until
 from tests.harness.worker_process import WorkerProcess
@@ -34,7 +34,9 @@ def paused(worker: WorkerProcess) -> bool:
 def test_a_broken_input_pauses_alone_over_restarts_and_loses_nothing_when_resumed(
     cluster: Callable[..., TestCluster], workers: Callable[..., WorkerProcess]
 ) -> None:
-    test = cluster(dead_letters=DeadLetterSettings(pause_after_in_a_row=PAUSE_AFTER))
+    # Small batches: what is under way when the input pauses still becomes dead letters.
+    limits = DeadLetterSettings(pause_after_in_a_row=PAUSE_AFTER)
+    test = cluster(dead_letters=limits, batching=BatchSettings(max_posts=16))
     worker = workers(test.settings).start().wait_ready()
     test.publish([{"_raw": b"not json", "_partition": 0} for _ in range(600)], "chat")
     wait_until(lambda: paused(worker), 30, "the chat input paused")

@@ -17,7 +17,7 @@ from tests.harness.worker_process import WorkerProcess
 pytestmark = pytest.mark.broker
 
 # In this order: the first minute that closes is still to come, and the second gap is reached by its replay.
-GAPS = ("mid-results:1", "after-results:1", "mid-scored:20", "after-scored:15", "after-tick:2", "mid-score-ack:700",
+GAPS = ("mid-results:1", "after-results:1", "mid-scored:2", "after-scored:2", "after-tick:2", "mid-score-ack:300",
         "mid-subjects:2", "after-subjects:2", "after-frontiers:2", "mid-watch-ack:100")  # fmt: skip
 # What the closing posts decide comes in one write.
 CLOSING_GAPS = ("after-alert:1", "mid-results:1", "mid-subjects:1", "after-frontiers:1")
