@@ -53,7 +53,6 @@ EVENT_TIME_LAG_SECONDS = Gauge(
     "streamapp_event_time_lag_seconds", "How old the newest post of the last batch was, by its own time.",
     ["channel"], registry=REGISTRY,
 )  # fmt: skip
-SEND_RETRIES = Counter("streamapp_send_retries", "Messages sent again after a failure.", registry=REGISTRY)
 WATERMARK_SECONDS = Gauge(
     "streamapp_watermark_seconds", "Event time up to which a partition's minutes may close (Unix time).",
     ["partition"], registry=REGISTRY,
@@ -150,7 +149,7 @@ BRIDGE_LAST_SUCCESS = Gauge(
 
 CATALOGUE: tuple[MetricWrapperBase, ...] = (
     POSTS_IN, POSTS_SCORED, POSTS_DUPLICATE, DEAD_LETTERS, VERDICTS, OTHER_LANGUAGE, BATCH_POSTS,
-    STAGE_SECONDS, PUBLISH_TO_VERDICT_SECONDS, EVENT_TIME_LAG_SECONDS, SEND_RETRIES, WATERMARK_SECONDS,
+    STAGE_SECONDS, PUBLISH_TO_VERDICT_SECONDS, EVENT_TIME_LAG_SECONDS, WATERMARK_SECONDS,
     WATERMARK_TRAIL_SECONDS, LATENESS_SECONDS, LATE_POSTS, ALERTS, OPEN_ALERTS, SURGE_OPEN,
     SURGES_UNNAMED, SUBJECTS, STATE_RECOVERY_SECONDS, STATE_BYTES, STATE_RECORDS, CONSUMER_LAG_POSTS,
     WAITING_RECORDS, PROGRESS_SECONDS, INPUT_PAUSED, OFFSETS_LOST, LAST_RECORD_SECONDS, MODEL,

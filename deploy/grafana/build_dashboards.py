@@ -207,12 +207,6 @@ STREAM = (
         ),
         warn_above=15,
     ),
-    Panel(
-        "Messages sent again",
-        "cps",
-        "Sends to Kafka that were repeated after a failure.",
-        one(rate("streamapp_send_retries_total", "instance"), "{{instance}}"),
-    ),
 )
 
 TRENDS = (

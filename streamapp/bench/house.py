@@ -137,11 +137,6 @@ class BenchHouse:
             self._delete_topics()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    @property
-    def broker_pid(self) -> int | None:
-        """The process of our own broker; None for somebody else's."""
-        return self._broker.pid if self._broker is not None else None
-
     def settings(self, name: str, partitions: int, bundle: Path | None, **changes: Any) -> Settings:
         """Settings with a fresh set of topics of their own, created here. `name` tells the sets apart."""
         assert self._bootstrap is not None

@@ -1,6 +1,6 @@
-"""Kafka for the commands: clients of kafka-python from the settings, and a topic read to its end.
+"""Kafka for commands, start-up checks and tests: clients of kafka-python from the settings, a topic read to its end.
 
-Knows nothing of what the records mean. The worker does not use it: its clients are aiokafka's.
+Knows nothing of what the records mean. Posts never pass here: the worker's own clients are aiokafka's.
 """
 
 import base64

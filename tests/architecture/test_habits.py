@@ -2,7 +2,15 @@
 
 import ast
 
-from tests.architecture.source_tree import SHIPPED, called_name, functions_of, python_files, shown, tree_of
+from tests.architecture.source_tree import (
+    REPOSITORY,
+    SHIPPED,
+    called_name,
+    functions_of,
+    python_files,
+    shown,
+    tree_of,
+)
 
 # Each with the reason why it is not a setting.
 READS_ENVIRONMENT = {
@@ -91,3 +99,21 @@ def asserts(function: ast.AST, asserting: set[str]) -> bool:
     return any(isinstance(node, ast.Assert) for node in ast.walk(function)) or bool(
         calls & ({"raises", "fail", "validate"} | asserting)
     )
+
+
+def test_every_metric_is_set_somewhere() -> None:
+    """One that nothing sets would stand at zero on a dashboard and say that all is well."""
+    defined = {
+        target.id
+        for node in tree_of(REPOSITORY / "streamapp" / "metrics.py").body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id != "REGISTRY"
+    }
+    used = {
+        node.attr
+        for path in python_files(*SHIPPED)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metrics"
+    }
+    assert defined - used == set()
