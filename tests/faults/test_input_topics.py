@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,16 +117,18 @@ def test_records_deleted_before_they_were_read_are_counted_and_logged(
 
 
 def test_records_deleted_under_a_worker_that_lags_are_counted_and_logged(
-    cluster: Callable[..., TestCluster], workers: Callable[..., WorkerProcess]
+    cluster: Callable[..., TestCluster], workers: Callable[..., WorkerProcess], tmp_path: Path
 ) -> None:
     test = cluster()
     worker = workers(test.settings).start().wait_ready()
     test.publish(posts(40, 0))
     wait_until(lambda: len(test.scored()) == 40, 30, "the first posts scored")
     assert worker.stop() == 0
-    worker.start("hold:news/0:12", "hold:news/1:12", "hold:news/2:12", "hold:news/3:12").wait_ready()
+    deleted = tmp_path / "deleted"
+    worker.start(*(f"hold:news/{number}:{deleted}" for number in range(4))).wait_ready()
     test.publish(posts(80, 1000))
     delete_before(test, 25)
+    deleted.touch()
     # A fetch that was under way when the partitions were held may have brought some of them.
     wait_until(
         lambda: worker.running() and len(test.scored()) + lost(worker) == 120, 40, "all scored or counted"

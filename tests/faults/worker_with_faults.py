@@ -7,7 +7,8 @@ Faults are wrapped around the worker's own seams from outside; the worker has no
   model-posts-per-second:R   a model that takes R posts a second
   slow-batch:S      every scored batch takes S seconds
   slow-state:S      reading trend state takes S seconds
-  hold:TOPIC/P:S    partition P of the topic with that ending is not fetched for the first S seconds
+  hold:TOPIC/P:S    partition P of the topic with that ending is not fetched for S seconds after it was to be
+  hold:TOPIC/P:PATH the same until the file PATH is there
   poison            the model raises on the word `poison`, gives no number on `nonnumber`
 """
 
@@ -17,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from streamapp.agents import kafka_transport, outbox, score, trend_store, watch
@@ -170,20 +172,30 @@ def pace_model(posts_per_second: float) -> None:
     micro_batcher.MicroBatcher.predict = paced  # type: ignore[method-assign]
 
 
-def hold(place: str, seconds: float) -> None:
+def hold(place: str, how_long: str) -> None:
     ending, _, number = place.partition("/")
     resume = kafka_transport.InputConsumer.resume_partitions
-    until = time.monotonic() + seconds
+    until: list[float] = []
+    releases: list[asyncio.Task[None]] = []
+
+    def over() -> bool:
+        return Path(how_long).exists() if how_long.startswith("/") else time.monotonic() >= until[0]
 
     def held(self: Any, tps: Any) -> None:
         kept = {tp for tp in tps if tp.topic.endswith(ending) and tp.partition == int(number)}
-        wait = until - time.monotonic()
-        if kept and wait > 0:
-            print(f"fault: holds {place} for {wait:.1f} s", file=sys.stderr, flush=True)
-            asyncio.get_running_loop().call_later(wait, resume, self, kept)
+        if kept and not until:
+            until.append(time.monotonic() + (0.0 if how_long.startswith("/") else float(how_long)))
+        if kept and not over():
+            print(f"fault: holds {place} until {how_long}", file=sys.stderr, flush=True)
+            releases.append(asyncio.get_running_loop().create_task(release(self, kept)))
             self.pause_partitions(kept)
             tps = set(tps) - kept
         resume(self, tps)
+
+    async def release(consumer: Any, kept: Any) -> None:
+        while not over():
+            await asyncio.sleep(0.05)
+        resume(consumer, kept)
 
     kafka_transport.InputConsumer.resume_partitions = held  # type: ignore[method-assign]
 
@@ -209,7 +221,7 @@ def install(faults: Sequence[str]) -> None:
         if name in POINTS:
             traps.append(Trap(name, int(rest[0]), rest[1]))
         elif name == "hold":
-            hold(rest[0], float(rest[1]))
+            hold(rest[0], rest[1])
         elif name == "poison":
             poison()
         elif name == "say-batches":
