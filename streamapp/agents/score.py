@@ -7,11 +7,13 @@ message that it caused is, and offsets of one partition are acknowledged in orde
 import asyncio
 import time
 from collections import Counter as Tally
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
 
 from streamapp import metrics
+from streamapp.agents.batch_gate import BatchGate
 from streamapp.agents.dead_letters import dead_letter
 from streamapp.agents.inbox import Inbox
 from streamapp.agents.input_control import InputControl
@@ -112,6 +114,7 @@ class ScoreAgent:
         self._topics = topics
         self._limits = limits
         self._size = BatchSize(limits.max_posts)
+        self._gate = BatchGate()
 
     async def consume(self, stream: Any) -> None:
         """Consume until the stream ends; an error in either loop ends the process without ack."""
@@ -121,6 +124,13 @@ class ScoreAgent:
         async for event in manual.events():
             self._control.taken(event.message)
             await inbox.put(event)
+
+    async def exchange(self, change: Callable[[], Awaitable[None]]) -> None:
+        """Await `change` at a moment when all that was scored is published and acknowledged and nothing is being
+        scored. What comes meanwhile waits. Raises what `change` raises; work goes on in any case.
+        """
+        async with self._gate.shut():
+            await change()
 
     async def _run(self, inbox: Inbox[Any], manual: Any) -> None:
         batches: ReadyBatches[ScoredBatch] = ReadyBatches(
@@ -138,6 +148,7 @@ class ScoreAgent:
             # makes one larger batch, which costs less a post.
             events = await inbox.take(self._size.posts, lambda: not batches.given_out)
             records = tuple(self._inputs.record_of(event.message) for event in events)
+            await self._gate.enter(len(events))
             await batches.put(events, group.create_task(self._score(records, inbox)))
 
     async def _score(self, records: tuple[RawRecord, ...], inbox: Inbox[Any]) -> ScoredBatch:
@@ -157,6 +168,7 @@ class ScoreAgent:
             inbox.wake()
             for event in events:
                 await manual.ack(event)
+            self._gate.leave(len(events))
             await self._control.observe(batch.records, batch.results)
 
     async def _publish(self, batch: ScoredBatch) -> None:

@@ -193,7 +193,7 @@ def hold(place: str, how_long: str) -> None:
         resume(self, tps)
 
     async def release(consumer: Any, kept: Any) -> None:
-        while not over():
+        while not over():  # noqa: ASYNC110  # another process says when
             await asyncio.sleep(0.05)
         resume(consumer, kept)
 
