@@ -83,9 +83,25 @@ def shared_datasets() -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The figures of the fault tests, and what CI does not allow."""
+    lines = sorted(
+        line
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "teardown"
+        for name, line in report.user_properties
+        if name == "figures"
+    )
+    if lines:
+        terminalreporter.section("what the faults did")
+    for line in lines:
+        terminalreporter.line(line)
+    if os.environ.get("CI"):
+        _refuse_skips(terminalreporter)
+
+
+def _refuse_skips(terminalreporter: Any) -> None:
     """In CI only what cannot be there may be absent: the real data sets and a GPU. Any other skip is a failure."""
-    if not os.environ.get("CI"):
-        return
     for report in terminalreporter.stats.get("skipped", []):
         reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if "../shared" not in reason and "GPU" not in reason:

@@ -13,7 +13,6 @@ from tests.harness.run import FaultRun, undisturbed_run
 from tests.harness.verdict import Outcome
 
 POSTS = 20_000
-_figures: list[str] = []
 
 
 @pytest.fixture(scope="session")
@@ -33,24 +32,23 @@ def undisturbed(
 
 
 @pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Lines for the table at the end of the test run (tests/conftest.py prints it)."""
+    lines: list[str] = []
+    yield lines
+    request.node.user_properties.extend(("figures", line) for line in lines)
+
+
+@pytest.fixture
 def fault_run(
-    cluster: Callable[..., TestCluster], stream: Stream, tmp_path: Path, request: pytest.FixtureRequest
+    cluster: Callable[..., TestCluster],
+    stream: Stream,
+    tmp_path: Path,
+    figures: list[str],
+    request: pytest.FixtureRequest,
 ) -> Iterator[FaultRun]:
     """A cluster of the test's own with the stream being published; its figures go into the table."""
     run = FaultRun(cluster(event_time=EVENT_TIME, surge=SURGE), stream, tmp_path)
     yield run
     run.end()
-    _figures.append(f"{request.node.name}: {run.figures()}")
-
-
-@pytest.fixture
-def figures() -> list[str]:
-    """Lines for the table, of tests that have no run of the stream."""
-    return _figures
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _figures:
-        terminalreporter.section("what the faults did")
-        for line in _figures:
-            terminalreporter.line(line)
+    figures.append(f"{request.node.name}: {run.figures()}")
