@@ -9,7 +9,8 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -175,6 +176,16 @@ class BridgeSettings(_Group, frozen=True, kw_only=True):
     http_host: str = "127.0.0.1"
     http_port: int = 9465
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """As it may be shown: an address can hold a name and a password."""
+        parts = urlsplit(self.alertmanager_url)
+        host = parts.netloc.rpartition("@")[2]
+        shown = parts._replace(netloc=f"***@{host}" if "@" in parts.netloc else host).geturl()
+        return list({**msgspec.structs.asdict(self), "alertmanager_url": shown}.items())
+
+    def __repr__(self) -> str:
+        return f"BridgeSettings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
 
 class Settings(_Group, frozen=True, kw_only=True):
     """Everything a streamapp process can be told."""
@@ -230,7 +241,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _overlay(tree: dict[str, Any], name: str, value: str) -> None:
     group, separator, field = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
     parsed: Any = value
-    if value[:1] in ("[", "{"):
+    # A password may begin with a bracket.
+    if value[:1] in ("[", "{") and not _is_text(group, field):
         try:
             parsed = json.loads(value)
         except json.JSONDecodeError as error:
@@ -242,6 +254,12 @@ def _overlay(tree: dict[str, Any], name: str, value: str) -> None:
     if not isinstance(branch, dict):
         raise SettingsError(f"environment variable {name}: {group} is not a table")
     branch[field] = parsed
+
+
+def _is_text(group: str, field: str) -> bool:
+    settings_of_group = get_type_hints(Settings).get(group)
+    wanted = get_type_hints(settings_of_group).get(field) if isinstance(settings_of_group, type) else None
+    return wanted is str or str in get_args(wanted)
 
 
 def _check(tree: dict[str, Any], origin: str) -> Settings:

@@ -47,8 +47,21 @@ class Assignment:
         self._inputs_seen: set[str] = set()
 
     async def prepare(self) -> None:
-        """Everything, within the plan's time."""
+        """Everything, within the plan's time.
+
+        Raises RuntimeError where something below gave up by CancelledError: Faust takes that for its own shutdown
+        and would wait for partitions that nobody resumes.
+        """
         self._vitals.block_ready("partitions", "rebalancing")
+        try:
+            await self._prepare()
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise RuntimeError("preparing the partitions was given up from within") from error
+
+    async def _prepare(self) -> None:
         assigned = set(self._app.consumer.assignment())
         async with asyncio.timeout(self._plan.timeout_seconds):
             await self._control.start()

@@ -182,3 +182,17 @@ def test_a_password_is_shown_nowhere() -> None:
 
 def test_a_missing_password_is_shown_as_missing() -> None:
     assert "sasl_password=None" in repr(Settings())
+
+
+def test_a_password_in_the_address_of_alertmanager_is_shown_nowhere() -> None:
+    url = "https://desk:hunter2@alerts.example:9093/prefix"
+    settings = load_settings(environment={"STREAMAPP_BRIDGE__ALERTMANAGER_URL": url})
+    assert settings.bridge.alertmanager_url == url
+    assert "hunter2" not in repr(settings)
+    assert "https://***@alerts.example:9093/prefix" in repr(settings)
+
+
+@pytest.mark.parametrize("password", ["[hunter2", "{hunter2}", "[1]"])
+def test_a_password_from_the_environment_may_begin_with_a_bracket(password: str) -> None:
+    settings = load_settings(environment={"STREAMAPP_BROKER__SASL_PASSWORD": password})
+    assert settings.broker.sasl_password == password
