@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# Most tests wait for a broker or for the pace of a stream: two processes halve the time, each with a broker of its own.
+TEST_PROCESSES ?= 2
+PARALLEL := -n $(TEST_PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-serving test-training debian-packages test-fast chaos bench lint fix types layers check schemas clean
@@ -33,7 +36,7 @@ demo: $(VENV)/.runtime ## Watch a simulated trading day on a real Kafka (about t
 test: test-serving ## Run every test, real broker included
 
 test-serving: $(VENV)/.dev debian-packages ## Run the tests of the serving side, real broker included (under 20 minutes)
-	@$(PYTEST) -m "not chaos" --ignore tests/unit/retrain $(TEST_ARGS)
+	@$(PYTEST) $(PARALLEL) -m "not chaos" --ignore tests/unit/retrain $(TEST_ARGS)
 
 test-training: $(VENV)/.dev ## Run the tests of training (installs torch, about 6 GB)
 	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[cpu,dev,retrain]'
@@ -42,8 +45,8 @@ test-training: $(VENV)/.dev ## Run the tests of training (installs torch, about 
 test-fast: $(VENV)/.dev ## Run the tests that need no broker (under a minute)
 	@$(PYTEST) -m "not broker and not chaos and not slow" --ignore tests/unit/retrain $(TEST_ARGS)
 
-chaos: $(VENV)/.dev ## Run the long fault tests (hours)
-	@$(PYTEST) -m chaos --timeout 14400 $(TEST_ARGS)
+chaos: $(VENV)/.dev ## Run the long fault tests (an hour)
+	@$(PYTEST) $(PARALLEL) -m chaos --timeout 14400 $(TEST_ARGS)
 
 bench: $(VENV)/.dev ## Run the benchmarks and print their tables
 	@$(BIN)/streamapp bench pipeline && $(BIN)/streamapp bench transport && $(BIN)/streamapp bench watch
