@@ -46,6 +46,10 @@ class Assignment:
         self._plan = plan
         self._inputs_seen: set[str] = set()
 
+    def revoked(self, *_: object, **__: object) -> None:
+        """The worker gave its partitions back and waits, with the whole group, for others."""
+        self._vitals.block_ready("partitions", "rebalancing")
+
     async def prepare(self) -> None:
         """Everything, within the plan's time.
 
@@ -62,17 +66,20 @@ class Assignment:
             raise RuntimeError("preparing the partitions was given up from within") from error
 
     async def _prepare(self) -> None:
+        rebalance = self._app.rebalancing_count
         assigned = set(self._app.consumer.assignment())
         async with asyncio.timeout(self._plan.timeout_seconds):
             await self._control.start()
             await self._start_quiet_clocks(assigned)
             positions = await self._positions(assigned)
             activity = {tp.partition for tp in assigned if tp.topic == self._plan.activity_topic}
+            self._vitals.block_ready("partitions", "trend state is being read")
             await self._store.read(activity)
         self._ticker.assign({(tp.topic, tp.partition): at for tp, at in positions.items()})
         self._control.assign(positions)
         log.info("ready for %d partitions, %d of them with trend state", len(assigned), len(activity))
-        self._vitals.ready("partitions")
+        if self._app.rebalancing_count == rebalance:  # else the next one began meanwhile
+            self._vitals.ready("partitions")
 
     async def _start_quiet_clocks(self, assigned: set[TP]) -> None:
         """An input that brings no record to this worker is as quiet as its topic is."""
