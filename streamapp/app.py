@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
+import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from streamapp.agents.input_control import InputControl
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.kafka_transport import StreamApp
 from streamapp.agents.outbox import Outbox
-from streamapp.agents.pulse import Pulse
+from streamapp.agents.pulse import PULSE_SECONDS, Pulse
 from streamapp.agents.score import AGENT as SCORE
 from streamapp.agents.score import OutputTopics, ScoreAgent, ScoreLimits, Scorer
 from streamapp.agents.ticker import Ticker
@@ -54,6 +57,10 @@ log = logging.getLogger(__name__)
 # stops without ack and its supervisor decides.
 DELIVERY_TIMEOUT_SECONDS = 120.0
 WRITE_STATE_SECONDS = 1.0
+REBALANCE_SECONDS = 60.0
+# To find Kafka, and to join a group whose workers finish what they have in hand. A worker without partitions by then,
+# and by the end of `assignment_seconds`, hangs: it is ended.
+START_SECONDS = 60.0 + REBALANCE_SECONDS
 WATCH_MAX_EVENTS = 20_000
 
 
@@ -69,20 +76,33 @@ class Worker:
         self.vitals = Vitals(settings.worker.stall_timeout_seconds)
         self.app = build_faust_app(settings)
         self._unread: list[tuple[str, int]] = []
-        self.model, self.languages = self._load_model()
+        self.model: ServingModel
+        self.languages: tuple[str, ...]
         self.health = HealthServer((settings.http.host, settings.http.port), self.vitals, metrics.REGISTRY)
         self.liveness = LivenessWatch(self.vitals, settings.worker.stall_exit_seconds)
-        self._wire()
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT (exit 0) or until something fails (exit not 0)."""
+        """Serve until SIGTERM or SIGINT (exit 0) or until something fails (exit not 0).
+
+        The health pages answer before anything that may take long: a model that loads, or Kafka.
+        """
         self.health.start()
-        log.info("health and metrics on http://%s:%d", self.settings.http.host, self.health.port)
-        self.liveness.start()
-        GuardedWorker(self.app, self.guard, self.liveness).execute_from_commandline()
+        with closing(self.health):
+            log.info("health and metrics on http://%s:%d", self.settings.http.host, self.health.port)
+            self.vitals.block_ready("model", "is being loaded")
+            self.model, self.languages = self._load_model()
+            self.vitals.ready("model")
+            self._wire()
+            self.vitals.loop_begins(START_SECONDS + assignment_seconds(self.settings))
+            self.liveness.start()
+            GuardedWorker(self.app, self.guard, self.vitals, self.liveness).execute_from_commandline()
 
     def _load_model(self) -> tuple[ServingModel, tuple[str, ...]]:
-        """The model and the languages that it reads. A benchmark puts one that costs nothing here."""
+        """The model and the languages that it reads. A benchmark puts one that costs nothing here.
+
+        It may wait for as long as it takes: the worker is alive and not ready meanwhile, for the reason that
+        `block_ready("model", ...)` was given last. What it raises ends the worker.
+        """
         settings = self.settings
         folder = Path(settings.model.bundle) if settings.model.bundle else STARTER_MODEL
         model = OnnxModel.load(read_bundle(folder), settings.model)
@@ -117,7 +137,7 @@ class Worker:
             names["subject-activity"],
             {source.topic: source.start_at for source in settings.inputs},
             options,
-            settings.worker.session_timeout_seconds * 2,
+            assignment_seconds(settings),
         )
         control = self._control(outbox, ticker, inputs)
         assignment = Assignment(app, store, ticker, control, vitals=self.vitals, plan=plan)
@@ -130,6 +150,7 @@ class Worker:
             await assignment.prepare()
             await self._claim_unread([*inputs.topics, names["subject-activity"]])
 
+        app.on_partitions_revoked.connect(assignment.revoked, weak=False)
         app.on_rebalance_complete.connect(prepare, weak=False)
         app.task(pulse.run)
         app.task(pulse.tell)
@@ -227,10 +248,21 @@ class Worker:
 class GuardedWorker(faust.Worker):
     """Faust's process runner, with a budget for its shutdown."""
 
-    def __init__(self, app: StreamApp, guard: Guard, liveness: LivenessWatch) -> None:
+    def __init__(self, app: StreamApp, guard: Guard, vitals: Vitals, liveness: LivenessWatch) -> None:
         self._guard = guard
+        self._vitals = vitals
         self._liveness = liveness
         super().__init__(app, loglevel="info", redirect_stdouts=False, override_logging=False)
+
+    async def on_start(self) -> None:
+        """Begin to tick before the app starts: its first partitions may take longer than a dead loop may."""
+        await super().on_start()
+        self.add_future(self._tick())
+
+    async def _tick(self) -> None:
+        while not self.should_stop:
+            self._vitals.tick()
+            await asyncio.sleep(PULSE_SECONDS)
 
     def _schedule_shutdown(self, signal: Any) -> None:
         self._liveness.close()
@@ -256,7 +288,7 @@ def build_faust_app(settings: Settings) -> StreamApp:
         broker_session_timeout=worker.session_timeout_seconds,
         broker_heartbeat_interval=worker.heartbeat_seconds,
         broker_request_timeout=max(40.0, worker.session_timeout_seconds + 10),
-        broker_rebalance_timeout=60.0,
+        broker_rebalance_timeout=REBALANCE_SECONDS,
         broker_max_poll_interval=300.0,
         broker_commit_interval=worker.commit_interval_seconds,
         consumer_auto_offset_reset="earliest",
@@ -310,12 +342,18 @@ def watch_rules(settings: Settings) -> WatchRules:
     )
 
 
+def assignment_seconds(settings: Settings) -> float:
+    """How long the preparation of an assignment, with the reading of trend state, may take."""
+    return settings.worker.session_timeout_seconds * 2
+
+
 def worker_name(settings: Settings) -> str:
     """The stable name of this worker in ticks and events."""
     return settings.worker.instance_id or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def run_worker(settings: Settings) -> None:
-    """Build and serve."""
+    """Build and serve. SIGTERM ends it with exit code 0 also before Faust listens to signals."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     asyncio.set_event_loop(asyncio.new_event_loop())
     Worker(settings).run()

@@ -33,11 +33,17 @@ class Vitals:
     def __init__(self, stall_timeout_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._stall_timeout_seconds = stall_timeout_seconds
-        self.loop_ticked_at = clock()
+        self.loop_ticked_at: float | None = None
+        self.start_due_at: float | None = None
         self.progress_at: dict[str, float] = {}
         self.waiting_records: dict[str, int] = {}
         self.not_ready: dict[str, str] = {"worker": "starting"}
         self.details: dict[str, object] = {}
+
+    def loop_begins(self, start_seconds: float) -> None:
+        """From now on the event loop must tick, and part `worker` be ready within `start_seconds`."""
+        self.start_due_at = self._clock() + start_seconds
+        self.tick()
 
     def tick(self) -> None:
         """The event loop is alive."""
@@ -58,12 +64,17 @@ class Vitals:
         metrics.READY.set(not self.not_ready)
 
     def liveness(self) -> list[str]:
-        """Why the process should be restarted; empty when it is well."""
+        """Why the process should be restarted; empty when it is well.
+
+        Before the first tick there is no loop yet: a start may take long, and /readyz says what it waits for.
+        """
         now = self._clock()
         troubles = []
-        loop_age = now - self.loop_ticked_at
+        loop_age = now - (now if self.loop_ticked_at is None else self.loop_ticked_at)
         if loop_age > LOOP_TICK_LIMIT_SECONDS:
             troubles.append(f"event loop has not ticked for {loop_age:.0f} s")
+        if self.start_due_at is not None and now > self.start_due_at and "worker" in self.not_ready:
+            troubles.append(f"the start is overdue by {now - self.start_due_at:.0f} s")
         for agent, waiting in self.waiting_records.items():
             idle = now - self.progress_at.get(agent, now)
             if waiting > 0 and idle > self._stall_timeout_seconds:

@@ -125,7 +125,9 @@ LOOP_LAG_SECONDS = Gauge(
     "streamapp_loop_lag_seconds", "How late the event loop's last tick was.", registry=REGISTRY
 )
 LOOP_TICK_SECONDS = Gauge(
-    "streamapp_loop_tick_seconds", "Unix time of the event loop's last tick.", registry=REGISTRY
+    "streamapp_loop_tick_seconds",
+    "Unix time of the event loop's last tick, 0 before the first assignment.",
+    registry=REGISTRY,
 )
 READY = Gauge("streamapp_ready", "1 while /readyz says 200.", registry=REGISTRY)
 

@@ -1,4 +1,4 @@
-"""The worker's heartbeat: says that the event loop runs, sends due ticks, measures lag and progress."""
+"""The worker's heartbeat: sends due ticks, measures the loop's lateness, lag and progress."""
 
 import asyncio
 import time
@@ -36,7 +36,6 @@ class Pulse:
             await asyncio.sleep(PULSE_SECONDS)
             metrics.LOOP_LAG_SECONDS.set(max(0.0, time.monotonic() - due))
             self._guard.tick()
-            self._vitals.tick()
             metrics.LOOP_TICK_SECONDS.set(time.time())
             self._measure()
 

@@ -47,6 +47,7 @@ class Bridge:
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Serve until `should_stop`; ended by Kafka's errors, `TopicMissingError` and `StalledReadError`."""
+        self._vitals.tick()
         consumer = open_consumer(self._settings.broker)
         try:
             self._recover(consumer, should_stop)

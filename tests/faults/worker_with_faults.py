@@ -1,14 +1,16 @@
 """The worker with faults built in: `worker_with_faults.py FAULT... --config FILE`. Only tests start it.
 
 Faults are wrapped around the worker's own seams from outside; the worker has no switch for them.
+Where S is a path in slow-state, slow-model and hold, the fault lasts until that file is there.
   POINT:N:kill      SIGKILL at the N-th passage of POINT, after a commit of all that was acknowledged
   POINT:N:raise     the same with an exception
   say-batches       a line before each batch: the agent, and the first offset of each partition in it
   model-posts-per-second:R   a model that takes R posts a second
   slow-batch:S      every scored batch takes S seconds
   slow-state:S      reading trend state takes S seconds
+  slow-model:S      loading the model takes S seconds
+  block-loop:PATH   the event loop stands still while the file PATH is there
   hold:TOPIC/P:S    partition P of the topic with that ending is not fetched for S seconds after it was to be
-  hold:TOPIC/P:PATH the same until the file PATH is there
   poison            the model raises on the word `poison`, gives no number on `nonnumber`
 """
 
@@ -21,7 +23,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from streamapp.agents import kafka_transport, outbox, score, trend_store, watch
+from streamapp import app
+from streamapp.agents import kafka_transport, outbox, pulse, score, trend_store, watch
 from streamapp.cli.main import main
 from streamapp.core.trend_state import FRONTIERS_KEY
 from streamapp.inference import micro_batcher, onnx_model
@@ -150,14 +153,50 @@ def slow_batch(seconds: float) -> None:
     score.Scorer.score = slowed  # type: ignore[method-assign]
 
 
-def slow_state(seconds: float) -> None:
+def over(how_long: str, began: float) -> bool:
+    """Whether a fault that lasts `how_long`, in seconds or until a file is there, is over."""
+    return (
+        Path(how_long).exists() if how_long.startswith("/") else time.monotonic() >= began + float(how_long)
+    )
+
+
+async def wait_over(how_long: str) -> None:
+    began = time.monotonic()
+    while not over(how_long, began):  # noqa: ASYNC110  # another process says when
+        await asyncio.sleep(0.05)
+
+
+def slow_state(how_long: str) -> None:
     read = trend_store.TrendStore._read_to_end
 
     async def slowed(self: Any, consumer: Any) -> None:
-        await asyncio.sleep(seconds)
+        await wait_over(how_long)
         await read(self, consumer)
 
     trend_store.TrendStore._read_to_end = slowed  # type: ignore[method-assign]
+
+
+def slow_model(how_long: str) -> None:
+    load = app.Worker._load_model
+
+    def slowed(self: Any) -> Any:
+        began = time.monotonic()
+        while not over(how_long, began):
+            time.sleep(0.05)
+        return load(self)
+
+    app.Worker._load_model = slowed  # type: ignore[method-assign]
+
+
+def block_loop(path: str) -> None:
+    measure = pulse.Pulse._measure
+
+    def blocked(self: Any) -> None:
+        while Path(path).exists():
+            time.sleep(0.05)
+        measure(self)
+
+    pulse.Pulse._measure = blocked  # type: ignore[method-assign]
 
 
 def pace_model(posts_per_second: float) -> None:
@@ -175,17 +214,14 @@ def pace_model(posts_per_second: float) -> None:
 def hold(place: str, how_long: str) -> None:
     ending, _, number = place.partition("/")
     resume = kafka_transport.InputConsumer.resume_partitions
-    until: list[float] = []
+    began: list[float] = []
     releases: list[asyncio.Task[None]] = []
-
-    def over() -> bool:
-        return Path(how_long).exists() if how_long.startswith("/") else time.monotonic() >= until[0]
 
     def held(self: Any, tps: Any) -> None:
         kept = {tp for tp in tps if tp.topic.endswith(ending) and tp.partition == int(number)}
-        if kept and not until:
-            until.append(time.monotonic() + (0.0 if how_long.startswith("/") else float(how_long)))
-        if kept and not over():
+        if kept and not began:
+            began.append(time.monotonic())
+        if kept and not over(how_long, began[0]):
             print(f"fault: holds {place} until {how_long}", file=sys.stderr, flush=True)
             releases.append(asyncio.get_running_loop().create_task(release(self, kept)))
             self.pause_partitions(kept)
@@ -193,7 +229,7 @@ def hold(place: str, how_long: str) -> None:
         resume(self, tps)
 
     async def release(consumer: Any, kept: Any) -> None:
-        while not over():  # noqa: ASYNC110  # another process says when
+        while not over(how_long, began[0]):  # noqa: ASYNC110  # another process says when
             await asyncio.sleep(0.05)
         resume(consumer, kept)
 
@@ -227,10 +263,14 @@ def install(faults: Sequence[str]) -> None:
         elif name == "say-batches":
             say_batches()
         else:
-            one_number = {
-                "slow-batch": slow_batch, "slow-state": slow_state, "model-posts-per-second": pace_model
+            lasting = {
+                "slow-state": slow_state, "slow-model": slow_model, "block-loop": block_loop
             }  # fmt: skip
-            one_number[name](float(rest[0]))
+            one_number = {"slow-batch": slow_batch, "model-posts-per-second": pace_model}
+            if name in lasting:
+                lasting[name](rest[0])
+            else:
+                one_number[name](float(rest[0]))
     if traps:
         remember_app()
         trap_deliveries(traps)

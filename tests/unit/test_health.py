@@ -77,12 +77,32 @@ def test_an_unknown_page_names_the_known_ones(server: HealthServer) -> None:
 def test_an_event_loop_that_does_not_tick_is_dead(
     vitals: Vitals, clock: FakeClock, server: HealthServer
 ) -> None:
+    vitals.tick()
     clock.now = LOOP_TICK_LIMIT_SECONDS + 1
     status, body = get(server, "/livez")
     assert status == 503
     assert "event loop has not ticked for 11 s" in body
     vitals.tick()
     assert get(server, "/livez")[0] == 200
+
+
+def test_a_start_that_takes_long_is_alive_until_its_loop_begins(vitals: Vitals, clock: FakeClock) -> None:
+    clock.now = 100 * LOOP_TICK_LIMIT_SECONDS
+    assert vitals.liveness() == []
+    vitals.tick()
+    clock.now += LOOP_TICK_LIMIT_SECONDS + 1
+    assert vitals.liveness() == ["event loop has not ticked for 11 s"]
+
+
+def test_a_start_that_is_overdue_is_dead_and_one_that_was_made_is_not(
+    vitals: Vitals, clock: FakeClock
+) -> None:
+    vitals.loop_begins(60.0)
+    clock.now = 61.0
+    vitals.tick()
+    assert vitals.liveness() == ["the start is overdue by 1 s"]
+    vitals.ready("worker")
+    assert vitals.liveness() == []
 
 
 def test_an_agent_with_waiting_records_and_no_progress_is_dead(vitals: Vitals, clock: FakeClock) -> None:
