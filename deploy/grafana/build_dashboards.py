@@ -203,7 +203,7 @@ STREAM = (
         "How late the event loop's last tick was, and how long ago it was.",
         (
             (gauge("streamapp_loop_lag_seconds", "instance"), "late {{instance}}"),
-            (f"time() - {gauge('streamapp_loop_tick_seconds', 'instance')}", "ago {{instance}}"),
+            (f"time() - ({gauge('streamapp_loop_tick_seconds', 'instance')} > 0)", "ago {{instance}}"),
         ),
         warn_above=15,
     ),
