@@ -124,18 +124,28 @@ def test_a_worker_is_not_ready_while_the_group_rebalances(
         worker.wait_ready()
 
 
-def test_a_blocked_event_loop_is_dead_until_it_goes_on(
+def test_a_blocked_event_loop_is_dead_until_it_goes_on_and_a_start_that_takes_as_long_is_not(
     cluster: Callable[..., TestCluster], workers: Workers, tmp_path: Path
 ) -> None:
-    block = tmp_path / "block"
-    worker = workers(patient(cluster().settings)).start(f"block-loop:{block}").wait_ready()
+    block, read = tmp_path / "block", tmp_path / "read"
+    settings = patient(cluster().settings)
+    worker = workers(settings).start(f"block-loop:{block}")
+    group_of_its_own = msgspec.structs.replace(settings.worker, group="starting-" + settings.worker.group)
+    starting = workers(
+        beside(msgspec.structs.replace(settings, worker=group_of_its_own)), name="worker-1"
+    ).start(f"slow-state:{read}")
+    worker.wait_ready()
+    says(starting, "partitions", "trend state is being read")
     assert alive(worker)
     block.touch()
     wait_until(lambda: not alive(worker), 60, "/livez says 503")
     answer = worker.health("livez")
     assert answer is not None
     assert "event loop has not ticked for" in answer[1]
+    assert alive(starting)
     block.unlink()
     wait_until(lambda: alive(worker), 30, "/livez says 200 again")
     worker.wait_ready()
     assert worker.stop() == 0
+    read.touch()
+    starting.wait_ready()
