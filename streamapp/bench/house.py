@@ -162,6 +162,13 @@ class BenchHouse:
         self._workers.append(worker)
         return worker
 
+    def pids(self, worker: BenchWorker) -> dict[str, int]:
+        """The processes of a measurement by name; an existing broker is not among them."""
+        pids = {"worker": worker.process.pid}
+        if self._broker is not None:
+            pids["broker"] = self._broker.pid
+        return pids
+
     def _delete_topics(self) -> None:
         with open_admin(self._made[0].broker) as admin:
             for settings in self._made:

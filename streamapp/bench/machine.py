@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import threading
+import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -72,6 +74,33 @@ def _cpu_model() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+class CoresInUse:
+    """How many cores each named process, this one (`load`) and everything else (`others`) keep busy, from now on.
+
+    `others` tells whether the machine was quiet: where it is not near 0, latencies are not the worker's alone.
+    """
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+        self._processes["load"] = psutil.Process()
+        self._began = time.monotonic()
+        self._before, self._machine_before = self._read()
+
+    def on_average(self) -> dict[str, float]:
+        """Cores in use since the beginning; the processes must still run."""
+        seconds = time.monotonic() - self._began
+        now, machine = self._read()
+        cores = {name: (now[name] - self._before[name]) / seconds for name in now}
+        cores["others"] = max(0.0, (machine - self._machine_before) / seconds - sum(cores.values()))
+        return cores
+
+    def _read(self) -> tuple[dict[str, float], float]:
+        times = {name: process.cpu_times() for name, process in self._processes.items()}
+        whole = psutil.cpu_times()
+        busy = sum(getattr(whole, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
+        return {name: float(cpu.user + cpu.system) for name, cpu in times.items()}, float(busy)
 
 
 class Meter:

@@ -19,7 +19,7 @@ from msgspec import Struct
 from streamapp.bench.figures import Percentiles, Rounds, megabytes, number, percentiles_of, rounds_of
 from streamapp.bench.house import BenchHouse, BenchWorker, Say
 from streamapp.bench.load import Load, number_of
-from streamapp.bench.machine import Machine, this_machine
+from streamapp.bench.machine import CoresInUse, Machine, this_machine
 from streamapp.bench.traffic import (
     end_offset,
     open_receiver,
@@ -57,7 +57,7 @@ class PipelineSizes(Struct, frozen=True, kw_only=True):
 
 
 class PipelineReport(Struct, frozen=True, kw_only=True):
-    """Rates in posts a second, CPU in microseconds a post (user and system), sizes in bytes."""
+    """Rates in posts a second, CPU in us a post (user and system), sizes in bytes, cores by process."""
 
     command: str
     machine: Machine
@@ -76,6 +76,7 @@ class PipelineReport(Struct, frozen=True, kw_only=True):
     bare_cpu_us: Rounds
     latency_rate: float
     latency: Percentiles
+    latency_cores: dict[str, float]
     worker_peak_resident_bytes: int
     posts_in: int
     posts_out: int
@@ -85,6 +86,7 @@ class PipelineReport(Struct, frozen=True, kw_only=True):
         beside = self.transformers_note
         if self.transformers is not None and self.times_transformers is not None:
             beside = f"{self.transformers} posts/s, ratio {self.times_transformers:.1f} (aim 9). {beside}"
+        in_use = ", ".join(f"{name} {cores:.2f}" for name, cores in self.latency_cores.items())
         return [
             f"machine        {self.machine.line()}",
             f"model          {self.model} on {self.provider}, {self.sessions} sessions, batch policy "
@@ -97,6 +99,7 @@ class PipelineReport(Struct, frozen=True, kw_only=True):
             f"CPU            worker {self.worker_cpu_us} us a post, bare model {number(self.bare_cpu_us.median)} us",
             f"latency        {self.latency}, due to received, open loop at {number(self.latency_rate)} posts/s "
             f"({self.sizes.load:.0%} of the pipeline's rate; aim p99 50 ms)",
+            f"cores          {in_use} in use on average at that load, of {self.machine.cores}",
             f"memory         {megabytes(self.worker_peak_resident_bytes)} resident at most (aim 600 MB)",
             f"accounting     {self.posts_in:,} posts in, {self.posts_out:,} verdicts out",
             f"again          {self.command}",
@@ -145,6 +148,7 @@ class Pipeline:
             bare_cpu_us=rounds_of(measured.bare_cpu_us),
             latency_rate=measured.latency_rate,
             latency=percentiles_of(measured.latencies_seconds),
+            latency_cores=measured.latency_cores,
             worker_peak_resident_bytes=measured.peak_resident_bytes,
             posts_in=self._sent,
             posts_out=measured.posts_out,
@@ -160,7 +164,9 @@ class Pipeline:
             for turn in range(1, self._sizes.rounds + 1):
                 await self._round(turn, wire, worker, batcher, measured)
             measured.latency_rate = self._sizes.load * statistics.median(measured.pipeline)
+            cores = CoresInUse(self._house.pids(worker))
             measured.latencies_seconds = await self._latency(wire, worker, measured.latency_rate)
+            measured.latency_cores = cores.on_average()
             measured.peak_resident_bytes = worker.meter.usage().peak_resident_bytes
             measured.posts_out = await wire.scored()
         finally:
@@ -264,6 +270,7 @@ class _Measured:
         self.bare_cpu_us: list[float] = []
         self.latency_rate = 0.0
         self.latencies_seconds: list[float] = []
+        self.latency_cores: dict[str, float] = {}
         self.peak_resident_bytes = 0
         self.posts_out = 0
 
