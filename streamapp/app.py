@@ -22,6 +22,7 @@ from streamapp.agents.guard import Guard
 from streamapp.agents.input_control import InputControl
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.kafka_transport import StreamApp
+from streamapp.agents.labelling import Labelling, LabelTopics
 from streamapp.agents.outbox import Outbox
 from streamapp.agents.pulse import PULSE_SECONDS, Pulse
 from streamapp.agents.score import AGENT as SCORE
@@ -32,12 +33,18 @@ from streamapp.agents.watch import AGENT as WATCH
 from streamapp.agents.watch import WatchAgent, WatchTimes, WatchTopics
 from streamapp.cluster.access import aiokafka_options, faust_broker
 from streamapp.cluster.coverage import unread_partitions
-from streamapp.cluster.identity import activity_partitions, adopt_or_refuse, refuse_recreated
+from streamapp.cluster.identity import (
+    activity_partitions,
+    adopt_or_refuse,
+    input_partitions,
+    refuse_recreated,
+)
 from streamapp.contracts import topics
 from streamapp.contracts.bundle import read_bundle
 from streamapp.core.event_time import EventTimeRules
 from streamapp.core.frontier import FrontierTracker
 from streamapp.core.intake import InputFields, InputRules
+from streamapp.core.label_caps import source_places
 from streamapp.core.pausing import PauseRules
 from streamapp.core.surge import SurgeRules
 from streamapp.core.trend_state import WatchRules
@@ -195,7 +202,17 @@ class Worker:
                 self.names["scored-posts"], self.names["subject-activity"], self.names["dead-letters"]
             ),
             limits=ScoreLimits(settings.batching.max_posts, settings.batching.max_batches_in_flight),
+            labelling=self._labelling(inputs),
         )
+
+    def _labelling(self, inputs: Inputs) -> Labelling:
+        settings = self.settings
+        # Redriven posts have no place among these: the audit draws them too, nothing else does.
+        topic_names = list(dict.fromkeys(source.topic for source in settings.inputs))
+        partitions = input_partitions(settings, topic_names)
+        places = source_places({inputs.uuid_of(name): partitions[name] for name in topic_names})
+        topics = LabelTopics(self.names["label-requests"], self.names["labels"])
+        return Labelling.of(settings.labels, places, topics)
 
     def _scorer(self, inputs: Inputs) -> Scorer:
         intake = self.settings.intake
@@ -210,7 +227,11 @@ class Worker:
             store,
             outbox,
             WatchTopics(
-                names["subject-activity"], names["subject-trends"], names["alerts"], names["dead-letters"]
+                names["subject-activity"],
+                names["subject-trends"],
+                names["alerts"],
+                names["dead-letters"],
+                names["label-requests"] if self.settings.labels.enabled else None,
             ),
             WatchTimes(
                 WRITE_STATE_SECONDS, WATCH_MAX_EVENTS, self.settings.event_time.backfill_after_seconds

@@ -69,6 +69,13 @@ LATE_POSTS = Counter(
     "streamapp_posts_late", "Activities that came after their minute closed.", registry=REGISTRY
 )
 ALERTS = Counter("streamapp_alerts", "Alert revisions published.", ["state"], registry=REGISTRY)
+LABEL_REQUESTS = Counter(
+    "streamapp_label_requests", "Posts that people were asked about, by why they were drawn.", ["drawn"],
+    registry=REGISTRY,
+)  # fmt: skip
+SELF_LABELS = Counter(
+    "streamapp_self_labels", "Labels of origin `rule` that the model gave.", ["sentiment"], registry=REGISTRY
+)
 OPEN_ALERTS = Gauge(
     "streamapp_alerts_open", "Alerts open now in this worker's partitions.", registry=REGISTRY
 )
@@ -152,7 +159,7 @@ BRIDGE_LAST_SUCCESS = Gauge(
 CATALOGUE: tuple[MetricWrapperBase, ...] = (
     POSTS_IN, POSTS_SCORED, POSTS_DUPLICATE, DEAD_LETTERS, VERDICTS, OTHER_LANGUAGE, BATCH_POSTS,
     STAGE_SECONDS, PUBLISH_TO_VERDICT_SECONDS, EVENT_TIME_LAG_SECONDS, WATERMARK_SECONDS,
-    WATERMARK_TRAIL_SECONDS, LATENESS_SECONDS, LATE_POSTS, ALERTS, OPEN_ALERTS, SURGE_OPEN,
+    WATERMARK_TRAIL_SECONDS, LATENESS_SECONDS, LATE_POSTS, ALERTS, LABEL_REQUESTS, SELF_LABELS, OPEN_ALERTS, SURGE_OPEN,
     SURGES_UNNAMED, SUBJECTS, STATE_RECOVERY_SECONDS, STATE_BYTES, STATE_RECORDS, CONSUMER_LAG_POSTS,
     WAITING_RECORDS, PROGRESS_SECONDS, INPUT_PAUSED, OFFSETS_LOST, LAST_RECORD_SECONDS, MODEL,
     CPU_FALLBACK, LOOP_LAG_SECONDS, LOOP_TICK_SECONDS, READY, BRIDGE_OPEN_ALERTS, BRIDGE_SENT,

@@ -9,11 +9,11 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from streamapp.contracts.messages import Channel
 
@@ -161,6 +161,29 @@ class DeadLetterSettings(_Group, frozen=True, kw_only=True):
     pause_share_window_posts: int = 2_000
 
 
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+PerHour = Annotated[int, Meta(ge=0)]
+
+
+class LabelSettings(_Group, frozen=True, kw_only=True):
+    """Which posts people are asked about, and whether the model may label some itself.
+
+    Caps are those of the whole stream, per event hour. `audit_share` of `requests_per_hour` is drawn uniformly, at a
+    rate that follows from `expected_posts_per_hour` and from nothing else: set it to what your feeds bring together.
+    """
+
+    enabled: bool = True
+    requests_per_hour: PerHour = 60
+    requests_per_source_and_hour: PerHour = 20
+    audit_share: Share = 0.2
+    expected_posts_per_hour: Annotated[int, Meta(ge=1)] = 10_000
+    uncertain_margin: Share = 0.2
+    novel_share: Share = 0.25
+    self_labels: bool = False
+    self_label_confidence: Share = 0.98
+    self_labels_per_hour: PerHour = 60
+
+
 class HttpSettings(_Group, frozen=True, kw_only=True):
     """Where /metrics, /livez and /readyz answer. Port 0 takes a free one, which the log names."""
 
@@ -203,6 +226,7 @@ class Settings(_Group, frozen=True, kw_only=True):
     surge: SurgeSettings = SurgeSettings()
     intake: IntakeSettings = IntakeSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    labels: LabelSettings = LabelSettings()
     http: HttpSettings = HttpSettings()
     bridge: BridgeSettings = BridgeSettings()
 

@@ -290,6 +290,20 @@ TRENDS = (
         one(rate("streamapp_alerts_total", "state"), "{{state}}"),
     ),
     Panel(
+        "Label requests",
+        "cps",
+        "Posts that people were asked about, by why: audit is the uniform share that models are judged on.",
+        one(rate("streamapp_label_requests_total", "drawn"), "{{drawn}}"),
+        stacked=True,
+    ),
+    Panel(
+        "Self-labels",
+        "cps",
+        "Labels that the model gave itself, where labels.self_labels is on.",
+        one(rate("streamapp_self_labels_total", "sentiment"), "{{sentiment}}"),
+        stacked=True,
+    ),
+    Panel(
         "Surges beyond the 50 named",
         "short",
         "Open company surges that the gauge leaves out; the topic `alerts` has all.",

@@ -18,6 +18,7 @@ from streamapp.agents.dead_letters import dead_letter
 from streamapp.agents.inbox import Inbox
 from streamapp.agents.input_control import InputControl
 from streamapp.agents.inputs import Inputs
+from streamapp.agents.labelling import Labelling
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.agents.ready_batches import ReadyBatches
 from streamapp.agents.ticker import Ticker
@@ -105,6 +106,7 @@ class ScoreAgent:
         *,
         topics: OutputTopics,
         limits: ScoreLimits,
+        labelling: Labelling | None = None,
     ) -> None:
         self._scorer = scorer
         self._inputs = scorer.inputs
@@ -113,6 +115,7 @@ class ScoreAgent:
         self._control = control
         self._topics = topics
         self._limits = limits
+        self._labelling = labelling
         self._size = BatchSize(limits.max_posts)
         self._gate = BatchGate()
 
@@ -203,6 +206,8 @@ class ScoreAgent:
             )
             for activity in batches_of(scored)
         )
+        if self._labelling is not None:
+            messages.extend(self._labelling.messages(batch.records, batch.results))
         return messages
 
 

@@ -15,6 +15,7 @@ from streamapp import metrics
 from streamapp.agents.current_series import CurrentSeries
 from streamapp.agents.dead_letters import dead_letter
 from streamapp.agents.inbox import Inbox
+from streamapp.agents.labelling import alert_messages
 from streamapp.agents.open_surges import OpenSurges
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.agents.trend_store import TrendStore
@@ -28,12 +29,13 @@ BACKFILL_HEADER = "backfill"
 
 
 class WatchTopics(Struct, frozen=True):
-    """Full names of the topics that watch reads and writes."""
+    """Full names of the topics that watch reads and writes. `label_requests` None: alerts ask for no labels."""
 
     subject_activity: str
     subject_trends: str
     alerts: str
     dead_letters: str
+    label_requests: str | None = None
 
 
 class WatchTimes(Struct, frozen=True):
@@ -92,7 +94,8 @@ class WatchAgent:
                 self._apply(event.message, results, aside)
                 touched.add(event.message.partition)
         with metrics.STAGE_SECONDS.labels("watch_write").time():
-            await self._outbox.deliver([*aside, *map(self._outgoing, newest_revisions(results))])
+            told = map(self._outgoing, newest_revisions(results))
+            await self._outbox.deliver([*aside, *told, *self._label_requests(results)])
             for partition in sorted(touched):
                 await self._store.write(partition)
         self._report()
@@ -121,6 +124,12 @@ class WatchAgent:
         self._surges.note(result, late)
         headers = ((BACKFILL_HEADER, b"1"),) if late else ()
         return Outgoing(topic=self._topics.alerts, key=key, value=encode(result), headers=headers)
+
+    def _label_requests(self, results: Sequence[TrendMinute | Alert]) -> list[Outgoing]:
+        if self._topics.label_requests is None:
+            return []
+        alerts = (result for result in results if isinstance(result, Alert))
+        return alert_messages(self._topics.label_requests, alerts)
 
     def _bad_activity(self, message: Any, detail: str) -> Outgoing:
         record = RawRecord(

@@ -54,6 +54,13 @@ def activity_partitions(settings: Settings) -> int:
     return partitions[activity]
 
 
+def input_partitions(settings: Settings, names: Sequence[str]) -> dict[str, int]:
+    """How many partitions each of these topics has; they must exist."""
+    with open_admin(settings.broker) as admin:
+        described = admin.describe_topics(list(names))
+    return {topic["name"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
+
+
 def _existing(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     with open_admin(settings.broker) as admin:
         uuids = topic_uuids(admin, names)
