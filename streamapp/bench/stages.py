@@ -17,6 +17,8 @@ from streamapp.contracts.raw_record import RawRecord
 from streamapp.core.activity import batches_of
 from streamapp.core.companies import find_companies
 from streamapp.core.intake import InputRules, decode_post
+from streamapp.core.label_caps import source_places
+from streamapp.core.label_requests import LabelRules, RequestChooser
 from streamapp.core.payload import parse_object
 from streamapp.core.story import fingerprint, format_fingerprint
 from streamapp.core.verdict import ScoredText, TextReading, give_verdict, sentiment_verdict, topic_verdict
@@ -53,6 +55,7 @@ def stage_costs(posts: int) -> dict[str, float]:
     symbols = load_symbol_table(None)
     scored = [_scored(post, record) for post, record in zip(taken, records, strict=True)]
     batches = [scored[at : at + BATCH_POSTS] for at in range(0, len(scored), BATCH_POSTS)]
+    chooser = RequestChooser(LabelRules(), source_places({"u" * 22: 1}))
     whole = _microseconds(lambda record: decode_post(record, rules), records)
     clean = _microseconds(clean_text, texts)
     return {
@@ -67,6 +70,7 @@ def stage_costs(posts: int) -> dict[str, float]:
         "verdict": _microseconds(lambda pair: _scored(*pair), list(zip(taken, records, strict=True))),
         "encode": _microseconds(encode, scored),
         "activities": _microseconds(_activities, batches) / min(BATCH_POSTS, posts),
+        "label requests": _microseconds(chooser.choose, batches) / min(BATCH_POSTS, posts),
     }
 
 

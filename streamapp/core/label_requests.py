@@ -10,6 +10,7 @@ than in quiet ones, and busy hours are those of bad news. What the cap promises 
 """
 
 from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Iterable
 from hashlib import blake2b
 
@@ -57,7 +58,7 @@ class LabelRules(Struct, frozen=True, kw_only=True):
     @property
     def others_per_hour(self) -> int:
         """How much doubt and novelty may ask in an hour together."""
-        return int(self.requests_per_hour * (1.0 - self.audit_share))
+        return round(self.requests_per_hour * (1.0 - self.audit_share))
 
 
 class AuditDraw:
@@ -69,18 +70,22 @@ class AuditDraw:
 
     def __init__(self, rate: float) -> None:
         """`rate` is between 0 and 1."""
-        self._below = round(rate * (1 << _BITS))
+        self.below = round(rate * (1 << _BITS))
         self._seeds: dict[tuple[str, int], int] = {}
 
     def draws(self, source: SourceOffset) -> bool:
         """Whether the post of that offset is audited."""
+        return self.number_of(source) < self.below
+
+    def number_of(self, source: SourceOffset) -> int:
+        """64 bits as if by chance; the audit draws those below `below`."""
         partition = (source.topic_uuid, source.partition)
         seed = self._seeds.get(partition)
         if seed is None:
             name = f"{source.topic_uuid}:{source.partition}".encode()
             digest = blake2b(name, key=b"streamapp label audit", digest_size=8).digest()
             seed = self._seeds[partition] = int.from_bytes(digest, "little")
-        return scatter((seed + source.offset * _GOLDEN) & _MASK) < self._below
+        return scatter((seed + source.offset * _GOLDEN) & _MASK)
 
 
 class RequestChooser:
@@ -95,7 +100,7 @@ class RequestChooser:
         self._places = places
         self._audit = AuditDraw(rules.audit_rate)
         self._vocabulary = vocabulary or Vocabulary()
-        self._counts: dict[int, HourlyCounts] = {}
+        self._counts: defaultdict[int, HourlyCounts] = defaultdict(HourlyCounts)
         self._stories = StoriesTold()
         doubtful_per_hour = DOUBTFUL_PER_REQUEST * rules.others_per_hour
         self._doubtful_share = min(1.0, doubtful_per_hour / rules.expected_posts_per_hour)
@@ -106,17 +111,22 @@ class RequestChooser:
         return [self._choose(scored) for scored in posts]
 
     def _choose(self, scored: ScoredPost) -> DrawnBy | None:
-        reason = self._reason(scored)
-        if self._audit.draws(scored.source_offset):
+        number = self._audit.number_of(scored.source_offset)
+        reason = self._reason(scored, number & 1 == 1)
+        if number < self._audit.below:
             self._stories.note(parse_fingerprint(scored.story_fingerprint), scored.post.event_time_ms)
             return "audit"
         return reason if reason is not None and self._admit(scored, reason) else None
 
-    def _reason(self, scored: ScoredPost) -> DrawnBy | None:
-        """Why the post itself is worth asking about. What is learnt from a post does not depend on any draw."""
+    def _reason(self, scored: ScoredPost, read: bool) -> DrawnBy | None:
+        """Why the post itself is worth asking about. Half of the posts are read for novelty, which is what costs
+        time: there are far more novel posts than may be asked about.
+        """
         if scored.duplicate_text or "other_language" in scored.post.flags:
             return None
-        novel = self._vocabulary.read(scored.post.text, scored.verdict.companies, self._rules.novel_share)
+        novel = read and self._vocabulary.read(
+            scored.post.text, scored.verdict.companies, self._rules.novel_share
+        )
         if self._is_doubtful(scored.post.channel, margin_of(scored.verdict)):
             return "uncertain"
         return "novel" if novel else None
@@ -142,7 +152,7 @@ class RequestChooser:
             return False
         moment_ms = scored.post.event_time_ms
         hour = moment_ms // HOUR_MS
-        counts = self._counts_at(place, hour)
+        counts = self._counts[place].at(hour)
         keys = self._keys(scored, reason)
         if counts is None or not self._has_room(counts, keys, place, moment_ms):
             return False
@@ -152,12 +162,6 @@ class RequestChooser:
         self._stories.note(fingerprint, moment_ms)
         counts.update(keys)
         return True
-
-    def _counts_at(self, place: int, hour: int) -> Tally[str] | None:
-        counts = self._counts.get(place)
-        if counts is None:
-            counts = self._counts[place] = HourlyCounts()
-        return counts.at(hour)
 
     def _keys(self, scored: ScoredPost, reason: DrawnBy) -> list[str]:
         """What the request counts for. The first letter keeps kinds apart, whatever a feed calls itself."""
@@ -189,14 +193,19 @@ def margin_of(verdict: Verdict) -> float:
 
 
 def request_of(scored: ScoredPost, drawn: DrawnBy) -> LabelRequest:
-    """The request for a scored post, with its whole text and what the model said."""
+    """The request for a scored post, with its whole text and what the model said.
+
+    An audit request is blind: a person who sees a verdict agrees with it more often than one who does not, and the
+    model would be judged by its own echo. It also is the same whichever model scored the post.
+    """
+    blind = drawn == "audit"
     return LabelRequest(
         post_id=scored.post.id,
         channel=scored.post.channel,
         text=scored.post.text,
         drawn=drawn,
-        verdict=scored.verdict,
-        model_version=scored.model_version,
+        verdict=None if blind else scored.verdict,
+        model_version=None if blind else scored.model_version,
     )
 
 
@@ -208,13 +217,12 @@ def alert_requests(alert: Alert) -> list[LabelRequest]:
     """
     if alert.state != "opened":
         return []
-    stories = {
-        story.post_id: story
-        for story in reversed(alert.top_stories)
-        # A cut falls before a character of up to 4 bytes.
-        if len(story.post_id.encode("utf-8", "replace")) <= MAX_POST_ID_BYTES - 4
-    }
-    return [
-        LabelRequest(post_id=story.post_id, channel=story.channel, text=story.headline, drawn="alert")
-        for story in reversed(stories.values())
-    ]
+    requests: dict[str, LabelRequest] = {}
+    for story in alert.top_stories:
+        # A cut may fall up to 3 bytes short of the limit, before a character that does not fit.
+        if len(story.post_id.encode("utf-8", "replace")) < MAX_POST_ID_BYTES - 3:
+            request = LabelRequest(
+                post_id=story.post_id, channel=story.channel, text=story.headline, drawn="alert"
+            )
+            requests.setdefault(story.post_id, request)
+    return list(requests.values())

@@ -6,6 +6,7 @@ bad one said can be taken back. Must not know brokers or clocks.
 """
 
 from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -34,7 +35,7 @@ class SelfLabeller:
         self._rules = rules
         self._places = places
         self._audit = AuditDraw(rules.audit_rate)
-        self._counts: dict[int, HourlyCounts] = {}
+        self._counts: defaultdict[int, HourlyCounts] = defaultdict(HourlyCounts)
         self._stories = StoriesTold()
         self._given: Tally[Sentiment] = Tally()
 
@@ -59,7 +60,7 @@ class SelfLabeller:
             return False
         hour = moment_ms // HOUR_MS
         share = share_of(self._rules.labels_per_hour, place, self._places.partitions, hour)
-        counts = self._counts.setdefault(place, HourlyCounts()).at(hour)
+        counts = self._counts[place].at(hour)
         if counts is None or counts.total() >= allowed_by_now(share, moment_ms):
             return False
         if counts[label] >= -(-share // len(SENTIMENTS)):
