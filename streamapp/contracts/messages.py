@@ -258,7 +258,7 @@ DrawnBy = Literal["audit", "uncertain", "novel", "alert", "none"]
 
 
 class LabelRequest(Struct, frozen=True, kw_only=True, tag_field="type", tag="label-request"):
-    """A post worth a person's minute. Key: post id."""
+    """A post worth a person's minute. Key: post id. `source` is the feed's own name, as in the post."""
 
     contract_version: int = CONTRACT_VERSION
     post_id: str
@@ -267,6 +267,7 @@ class LabelRequest(Struct, frozen=True, kw_only=True, tag_field="type", tag="lab
     drawn: DrawnBy
     verdict: Verdict | None = None
     model_version: str | None = None
+    source: str | None = None
 
 
 class Label(Struct, frozen=True, kw_only=True, tag_field="type", tag="label"):
@@ -283,6 +284,7 @@ class Label(Struct, frozen=True, kw_only=True, tag_field="type", tag="label"):
     labelled_at_ms: int
     origin: LabelOrigin
     drawn: DrawnBy = "none"
+    source: str | None = None
 
 
 class ModelAnnounced(Struct, frozen=True, kw_only=True, tag_field="type", tag="model-announced"):

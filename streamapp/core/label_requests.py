@@ -206,6 +206,7 @@ def request_of(scored: ScoredPost, drawn: DrawnBy) -> LabelRequest:
         drawn=drawn,
         verdict=None if blind else scored.verdict,
         model_version=None if blind else scored.model_version,
+        source=scored.post.source,
     )
 
 

@@ -87,4 +87,5 @@ def label_of(scored: ScoredPost) -> Label:
         author=f"rule:{scored.model_version}",
         labelled_at_ms=scored.post.event_time_ms,
         origin="rule",
+        source=scored.post.source,
     )

@@ -192,7 +192,7 @@ def test_a_request_carries_the_post_and_what_the_model_said() -> None:
     post = scored_post(3, verdict=DOUBTFUL)
     request = request_of(post, "uncertain")
     assert (request.post_id, request.text, request.verdict) == (post.post.id, post.post.text, post.verdict)
-    assert (request.drawn, request.model_version) == ("uncertain", "m-1")
+    assert (request.drawn, request.model_version, request.source) == ("uncertain", "m-1", "wire")
 
 
 def test_an_audit_request_is_blind_and_the_same_whichever_model_scored_the_post() -> None:

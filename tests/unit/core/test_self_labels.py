@@ -25,6 +25,7 @@ def test_a_sure_verdict_becomes_a_label_of_origin_rule_that_names_the_model() ->
     assert (label.post_id, label.text, label.channel) == (post.post.id, post.post.text, "news")
     assert (label.sentiment, label.topic, label.origin, label.drawn) == ("neutral", None, "rule", "none")
     assert (label.author, label.labelled_at_ms) == ("rule:m-1", post.post.event_time_ms)
+    assert label.source == "wire"
 
 
 def test_a_class_runs_ahead_of_the_rarest_by_little() -> None:
