@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from streamapp.contracts.codec import decode
-from streamapp.contracts.messages import Label, LabelRequest
+from streamapp.contracts.messages import Label
 from streamapp.settings import EventTimeSettings, LabelSettings, SurgeSettings
 from tests.harness.cluster import TestCluster, wait_until
+from tests.harness.verdict import asking_faults, read_outcome
 from tests.harness.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.broker
@@ -66,13 +67,6 @@ def stream(start_ms: int) -> list[dict[str, Any]]:
     return posts
 
 
-def requests_of(test: TestCluster) -> list[LabelRequest]:
-    records = test.read("label-requests")
-    requests = [decode(record.value, LabelRequest) for record in records]
-    assert [record.key for record in records] == [request.post_id.encode() for request in requests]
-    return requests
-
-
 def wait_for_the_alert(test: TestCluster, posts: list[dict[str, Any]]) -> None:
     number = len(posts)
     test.publish(posts)
@@ -87,9 +81,12 @@ def test_doubtful_audited_and_alert_linked_posts_are_asked_about_and_a_second_de
     worker = workers(test.settings).start().wait_ready()
     wait_for_the_alert(test, stream(int(time.time() * 1000) // MINUTE_MS * MINUTE_MS - 20 * MINUTE_MS))
     scored = {each.post.id: each for each in test.scored()}
-    requests = requests_of(test)
+    requests = test.label_requests()
     drawn = Counter(request.drawn for request in requests)
     assert set(drawn) >= {"audit", "uncertain", "alert"}
+    keys = [record.key for record in test.read("label-requests")]
+    assert keys == [request.post_id.encode() for request in requests]
+    assert asking_faults(read_outcome(test)) == []
     assert len({(request.post_id, request.drawn) for request in requests}) == len(requests)
     assert 0.03 * len(scored) < drawn["audit"] < 0.2 * len(scored)
     for request in requests:
@@ -115,7 +112,7 @@ def test_doubtful_audited_and_alert_linked_posts_are_asked_about_and_a_second_de
     worker = workers(again).start().wait_ready()
     wait_until(lambda: len(test.scored()) >= 2 * len(scored), 40, "all posts scored again")
     assert worker.stop() == 0
-    audits = Counter(request for request in requests_of(test) if request.drawn == "audit")
+    audits = Counter(request for request in test.label_requests() if request.drawn == "audit")
     assert set(audits) == {request for request in requests if request.drawn == "audit"}
     assert set(audits.values()) == {2}
 
@@ -139,7 +136,7 @@ def test_sure_posts_are_labelled_by_rule_where_that_is_switched_on_and_the_audit
         assert verdict is not None
         assert (label.text, label.sentiment, label.origin) == (post.post.text, verdict.label, "rule")
         assert max(verdict.negative, verdict.neutral, verdict.positive) >= 0.9
-    audited = {request.post_id for request in requests_of(test) if request.drawn == "audit"}
+    audited = {request.post_id for request in test.label_requests() if request.drawn == "audit"}
     assert not audited & {label.post_id for label in labels}
 
 

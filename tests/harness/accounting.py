@@ -2,10 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from hashlib import blake2b
 
 from msgspec import Struct
 
-from streamapp.contracts.messages import Alert, ScoredPost, TrendMinute
+from streamapp.contracts.messages import Alert, LabelRequest, ScoredPost, SourceOffset, TrendMinute
 from streamapp.contracts.raw_record import RawRecord
 from tests.harness.cluster import TestCluster
 
@@ -129,3 +130,38 @@ def compare_trends(
         ):
             differences.append(f"{key}: told {posts}, counted {dict(mine)}")
     return sorted(differences)
+
+
+def asked_differently(
+    scored_posts: Iterable[ScoredPost],
+    alerts: Iterable[Alert],
+    requests: Iterable[LabelRequest],
+    audit_rate: float,
+) -> list[str]:
+    """How the label requests differ from what must be asked: every post that chance drew and no other as `audit`,
+    and the top stories of every alert that opened.
+    """
+    asked: dict[str, set[str]] = defaultdict(set)
+    for request in requests:
+        asked[request.drawn].add(request.post_id)
+    drawn = {scored.post.id for scored in scored_posts if chance_of(scored.source_offset) < audit_rate}
+    told = {story.post_id for alert in alerts if alert.state == "opened" for story in alert.top_stories}
+    return sorted(
+        [f"{post_id} was drawn and not asked about" for post_id in drawn - asked["audit"]]
+        + [f"{post_id} was asked about as audit and not drawn" for post_id in asked["audit"] - drawn]
+        + [f"{post_id} is told by an alert and not asked about" for post_id in told - asked["alert"]]
+        + [
+            f"{post_id} was asked about for an alert that tells no such story"
+            for post_id in asked["alert"] - told
+        ]
+    )
+
+
+def chance_of(source: SourceOffset) -> float:
+    """The audit's number of a source offset in [0, 1): SplitMix64, written anew."""
+    name = f"{source.topic_uuid}:{source.partition}".encode()
+    seed = int.from_bytes(blake2b(name, key=b"streamapp label audit", digest_size=8).digest(), "little")
+    state = (seed + source.offset * 0x9E3779B97F4A7C15) % 2**64
+    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    state = (state ^ state >> 27) * 0x94D049BB133111EB % 2**64
+    return (state ^ state >> 31) / 2**64

@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from streamapp.cluster.kafka_clients import open_admin, open_consumer, open_producer, read_topic_to_end
 from streamapp.cluster.topic_admin import create_topics, plan_topics
 from streamapp.contracts.codec import decode
-from streamapp.contracts.messages import Alert, ScoredPost, TrendMinute
+from streamapp.contracts.messages import Alert, LabelRequest, ScoredPost, TrendMinute
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.settings import (
     BrokerAccess,
@@ -93,6 +93,9 @@ class TestCluster:
 
     def alerts(self) -> list[Alert]:
         return [decode(record.value, Alert) for record in self.read("alerts")]
+
+    def label_requests(self) -> list[LabelRequest]:
+        return [decode(record.value, LabelRequest) for record in self.read("label-requests")]
 
     def trends(self) -> list[TrendMinute]:
         return [decode(record.value, TrendMinute) for record in self.read("subject-trends")]

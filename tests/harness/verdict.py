@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from streamapp.contracts.codec import decode
-from streamapp.contracts.messages import Alert, ScoredPost, TrendMinute
+from streamapp.contracts.messages import Alert, LabelRequest, ScoredPost, TrendMinute
+from streamapp.settings import LabelSettings
 from tests.harness.accounting import (
     Books,
+    asked_differently,
     compare_trends,
     conflicting_revisions,
     dead_offsets,
@@ -29,6 +31,8 @@ class Outcome(Struct, frozen=True):
     trends: list[TrendMinute]
     alerts: list[Alert]
     repeated_alerts: int
+    requests: list[LabelRequest]
+    labels: LabelSettings
 
     @property
     def books(self) -> Books:
@@ -67,6 +71,8 @@ def read_outcome(cluster: TestCluster) -> Outcome:
         trends=cluster.trends(),
         alerts=alerts,
         repeated_alerts=len(alerts) - len(set(alerts)),
+        requests=cluster.label_requests(),
+        labels=cluster.settings.labels,
     )
 
 
@@ -78,8 +84,17 @@ def check_run(stream: Stream, outcome: Outcome, undisturbed: Outcome | None = No
     assert outcome.books.dead == stream.size - stream.posts
     assert conflicting_revisions(outcome.trends, outcome.alerts) == []
     assert compare_trends(outcome.scored, outcome.trends, stream.closed_before_ms) == []
+    assert asking_faults(outcome) == []
     if undisturbed is not None:
         assert differences(outcome, undisturbed) == []
+
+
+def asking_faults(outcome: Outcome) -> list[str]:
+    """How the label requests differ from what must be asked, whatever happened to the workers."""
+    labels = outcome.labels
+    audits_per_hour = labels.audit_share * labels.requests_per_hour if labels.enabled else 0.0
+    rate = audits_per_hour / labels.expected_posts_per_hour
+    return asked_differently(outcome.scored, outcome.alerts, outcome.requests, rate)[:6]
 
 
 def differences(outcome: Outcome, undisturbed: Outcome) -> list[str]:

@@ -196,3 +196,12 @@ def test_a_password_in_the_address_of_alertmanager_is_shown_nowhere() -> None:
 def test_a_password_from_the_environment_may_begin_with_a_bracket(password: str) -> None:
     settings = load_settings(environment={"STREAMAPP_BROKER__SASL_PASSWORD": password})
     assert settings.broker.sasl_password == password
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["audit_share = 1.5", "requests_per_hour = -1", "expected_posts_per_hour = 0", "novel_share = -0.1"],
+)
+def test_a_share_or_number_of_labels_out_of_range_is_refused_by_name(line: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"labels\." + line.split(" ", maxsplit=1)[0]):
+        from_toml(tmp_path, f"[labels]\n{line}")
