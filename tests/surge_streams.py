@@ -52,6 +52,7 @@ class Told:
     event_time_ms: int
     sentiment: Sentiment
     text: str
+    model: str = MODEL
 
 
 @dataclass
@@ -209,7 +210,7 @@ def activity_of(post: Told, source_offset: SourceOffset) -> Activity:
         sentiment=post.sentiment,
         story_fingerprint=format_fingerprint(fingerprint(post.text)),
         headline=post.text[:120],
-        model_version=MODEL,
+        model_version=post.model,
     )
 
 

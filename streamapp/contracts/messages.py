@@ -163,23 +163,34 @@ class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
 
 
 class SwapPair(Struct, frozen=True, kw_only=True):
-    """Posts that both models scored: how many the old one called `old`, the new one `new`."""
+    """Posts that both models scored: how many the old one called `old`, the new one `new`.
+
+    `topic` is the old model's (None: it gave none). `new_topic` is the new model's: None where it is the same, the
+    empty string where the new model gave none.
+    """
 
     channel: Channel
     topic: str | None
     old: Sentiment
     new: Sentiment
     posts: int
+    new_topic: str | None = None
 
 
 class SwapPairs(Struct, frozen=True, kw_only=True, tag_field="type", tag="swap-pairs"):
-    """What a worker's shadow run saw before it switched models; puts both versions on one scale."""
+    """What a worker's shadow run saw before it switched models; puts both versions on one scale.
+
+    Sent to every `subject-activity` partition before the worker's first activity of the new version. Of one worker and
+    pair of versions the first message counts, so it may be sent again. `gate` is the same count over the posts that
+    the gate judged by: what is believed where `pairs` are few.
+    """
 
     contract_version: int = CONTRACT_VERSION
     worker: str
     old_model_version: str
     new_model_version: str
     pairs: tuple[SwapPair, ...]
+    gate: tuple[SwapPair, ...] = ()
 
 
 SubjectActivity = ActivityBatch | Tick | SwapPairs

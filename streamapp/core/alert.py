@@ -10,6 +10,7 @@ from msgspec import Struct
 from streamapp.contracts.messages import Alert, AlertState, Severity, StoryEvidence
 from streamapp.core.event_time import MINUTE_MS
 from streamapp.core.surge import Assessment, SurgeRules, WindowCounts, negative_binomial_tail
+from streamapp.core.version_past import UNCHANGED, ScaleChange, VersionWeights
 
 TOP_STORIES = 5
 UPDATE_GROWTH = 1.5
@@ -18,7 +19,10 @@ CRITICAL_RATIO = 5.0
 
 
 class OpenAlert(Struct, array_like=True):
-    """What must be remembered of an alert. The expectation is that of its opening: a surge does not judge itself."""
+    """What must be remembered of an alert. The expectation is that of its opening: a surge does not judge itself.
+
+    Counts are on the scale of the opening's window, whose model versions are `weights` (none: on any scale).
+    """
 
     opened_minute: int
     revision: int
@@ -27,6 +31,7 @@ class OpenAlert(Struct, array_like=True):
     count_shape: float
     expected_share: float
     reported_negative_stories: int
+    weights: dict[str, float] = {}
 
 
 class Scene(Struct, frozen=True, kw_only=True):
@@ -37,6 +42,7 @@ class Scene(Struct, frozen=True, kw_only=True):
     window: WindowCounts
     top_stories: tuple[StoryEvidence, ...]
     model_versions: tuple[str, ...]
+    change: ScaleChange = UNCHANGED
 
 
 def alert_id(subject: str, opened_minute: int) -> str:
@@ -44,8 +50,14 @@ def alert_id(subject: str, opened_minute: int) -> str:
     return blake2b(f"{subject}\n{opened_minute}".encode(), digest_size=8).hexdigest()
 
 
-def open_alert(minute: int, window: WindowCounts, assessment: Assessment, rules: SurgeRules) -> OpenAlert:
-    """The alert that a surge found at `minute` begins."""
+def open_alert(
+    minute: int,
+    window: WindowCounts,
+    assessment: Assessment,
+    rules: SurgeRules,
+    weights: VersionWeights | None = None,
+) -> OpenAlert:
+    """The alert that a surge found at `minute` begins; `weights`: the versions that counted its window."""
     expected = assessment.expected_negative_stories
     return OpenAlert(
         opened_minute=minute,
@@ -55,6 +67,7 @@ def open_alert(minute: int, window: WindowCounts, assessment: Assessment, rules:
         count_shape=assessment.count_shape,
         expected_share=assessment.expected_share,
         reported_negative_stories=window.negative_stories,
+        weights=weights or {},
     )
 
 
@@ -66,26 +79,43 @@ def severity_of(observed: int, expected: float, probability: float, rules: Surge
     return "critical" if unlikely and observed >= CRITICAL_RATIO * max(expected, 1.0) else "warning"
 
 
-def next_state(alert: OpenAlert, minute: int, window: WindowCounts, rules: SurgeRules) -> AlertState | None:
+def next_state(
+    alert: OpenAlert, minute: int, window: WindowCounts, rules: SurgeRules, change: ScaleChange = UNCHANGED
+) -> AlertState | None:
     """What the closed `minute` does to an open alert; None: nothing to tell. Updates the alert's memory.
+
+    `change` leads from the opening's scale to the window's.
 
     Resolved: the expectation of the opening explains the window again, or the longest duration is over. Updated:
     the severity rose, or the count grew by half since the last revision.
     """
     observed = window.negative_stories
-    probability = negative_binomial_tail(observed, alert.expected_negative_stories, alert.count_shape)
+    expected = expected_now(alert, change)
+    probability = _probability(alert, window, change)
     over = probability > rules.resolve_probability or outlasted(alert, minute, rules)
-    severity = severity_of(observed, alert.expected_negative_stories, probability, rules)
+    severity = severity_of(observed, expected, probability, rules)
     rises = severity == "critical" and alert.severity == "warning"
-    if not over and not rises and observed < UPDATE_GROWTH * alert.reported_negative_stories:
+    if not over and not rises and observed < UPDATE_GROWTH * change.count * alert.reported_negative_stories:
         return None
     alert.revision += 1
-    alert.reported_negative_stories = max(observed, alert.reported_negative_stories)
+    alert.reported_negative_stories = max(round(observed / change.count), alert.reported_negative_stories)
     if over:
         return "resolved"
     if rises:
         alert.severity = severity
     return "updated"
+
+
+def expected_now(alert: OpenAlert, change: ScaleChange) -> float:
+    """The opening's expectation of negative stories on the scale of now."""
+    return alert.expected_negative_stories * change.count
+
+
+def _probability(alert: OpenAlert, window: WindowCounts, change: ScaleChange) -> float:
+    shape = alert.count_shape
+    if change.spread:
+        shape = 1 / (1 / shape + change.spread**2)
+    return negative_binomial_tail(window.negative_stories, expected_now(alert, change), shape)
 
 
 def outlasted(alert: OpenAlert, minute: int, rules: SurgeRules) -> bool:
@@ -98,9 +128,6 @@ def describe(alert: OpenAlert, state: AlertState, scene: Scene, rules: SurgeRule
     window = scene.window
     end_ms = (scene.minute + 1) * MINUTE_MS
     total = max(window.stories, window.negative_stories)
-    probability = negative_binomial_tail(
-        window.negative_stories, alert.expected_negative_stories, alert.count_shape
-    )
     return Alert(
         alert_id=alert_id(scene.subject, alert.opened_minute),
         revision=alert.revision,
@@ -110,12 +137,12 @@ def describe(alert: OpenAlert, state: AlertState, scene: Scene, rules: SurgeRule
         opened_at_ms=(alert.opened_minute + 1) * MINUTE_MS,
         window_start_ms=end_ms - rules.window_minutes * MINUTE_MS,
         window_end_ms=end_ms,
-        expected_negative_stories=round(alert.expected_negative_stories, 4),
+        expected_negative_stories=round(expected_now(alert, scene.change), 4),
         observed_negative_stories=window.negative_stories,
         observed_stories=total,
-        expected_share=round(alert.expected_share, 4),
+        expected_share=round(_expected_share(alert, scene), 4),
         observed_share=round(window.negative_stories / total, 4) if total else 0.0,
-        p_value=float(f"{probability:.3g}"),
+        p_value=float(f"{_probability(alert, window, scene.change):.3g}"),
         reason=_reason(alert, state, scene, rules),
         top_stories=scene.top_stories,
         model_versions=scene.model_versions,
@@ -126,7 +153,7 @@ def _reason(alert: OpenAlert, state: AlertState, scene: Scene, rules: SurgeRules
     observed = scene.window.negative_stories
     stories = "story" if observed == 1 else "stories"
     counts = f"{observed} negative {stories} in {rules.window_minutes} min"
-    expected = f"about {alert.expected_negative_stories:.1f} expected from this subject's past"
+    expected = f"about {expected_now(alert, scene.change):.1f} expected from this subject's past"
     if state == "resolved":
         if outlasted(alert, scene.minute, rules):
             hours = rules.max_alert_minutes / 60
@@ -134,4 +161,8 @@ def _reason(alert: OpenAlert, state: AlertState, scene: Scene, rules: SurgeRules
         return f"Back to what is usual: {counts}; {expected}."
     total = max(scene.window.stories, observed)
     share = observed / total if total else 0.0
-    return f"{counts}; {expected}. {share:.0%} of stories are negative; {alert.expected_share:.0%} expected."
+    return f"{counts}; {expected}. {share:.0%} of stories are negative; {_expected_share(alert, scene):.0%} expected."
+
+
+def _expected_share(alert: OpenAlert, scene: Scene) -> float:
+    return min(1.0, alert.expected_share * scene.change.share)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from streamapp.contracts.messages import Activity
 from streamapp.core.story import Evidence, scatter
+from streamapp.core.version_past import Origin, Tally
 
 # With these a subject's state stays below 16 KB even with four full open minutes.
 NEGATIVE_SAMPLE = 64
@@ -74,31 +75,47 @@ class Headline(Struct, frozen=True):
 
 
 class OpenMinute:
-    """Posts by sentiment, story samples of the negative and of the other posts, the 3 earliest negative headlines."""
+    """Posts by sentiment, and by model version and channel; story samples of the negative and of the other posts, the
+    3 earliest negative headlines.
+    """
 
-    __slots__ = ("headlines", "negative", "negatives", "neutral", "others", "positive", "versions")
+    __slots__ = ("counts", "headlines", "negative", "negatives", "neutral", "others", "positive")
 
     def __init__(self) -> None:
         self.negative = self.neutral = self.positive = 0
         self.negatives = StorySample(NEGATIVE_SAMPLE)
         self.others = StorySample(OTHER_SAMPLE)
         self.headlines: list[Headline] = []
-        self.versions: set[str] = set()
+        # (model version, channel): [negative, other]
+        self.counts: dict[Origin, list[int]] = {}
 
     def add(self, activity: Activity, fingerprint: int) -> None:
         """Count one post."""
         key = order_key(activity)
-        self.versions.add(activity.model_version)
+        origin = (activity.model_version, activity.channel)
+        counts = self.counts.get(origin)
+        if counts is None:
+            counts = self.counts[origin] = [0, 0]
         if activity.sentiment == "negative":
             self.negative += 1
+            counts[0] += 1
             self.negatives.add(fingerprint, key)
             self._offer(activity, fingerprint, key)
             return
         self.others.add(fingerprint, key)
+        counts[1] += 1
         if activity.sentiment == "neutral":
             self.neutral += 1
         else:
             self.positive += 1
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """Posts by version and channel, in an order that no arrival can change."""
+        if len(self.counts) == 1:
+            (((version, channel), counts),) = self.counts.items()
+            return (Tally(version, channel, *counts),)
+        return tuple(Tally(*origin, *self.counts[origin]) for origin in sorted(self.counts))
 
     def _offer(self, activity: Activity, fingerprint: int, key: OrderKey) -> None:
         headlines = self.headlines

@@ -4,19 +4,24 @@ Only the form of the record is decided here; what is kept is `SubjectWatch`'s ma
 """
 
 from collections.abc import Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
 
+from streamapp.contracts.messages import Channel
 from streamapp.core.alert import OpenAlert
 from streamapp.core.event_time import MINUTE_MS
 from streamapp.core.open_minute import Headline, OpenMinute, OrderKey, StorySample
 from streamapp.core.story import Evidence, Leader, StoryLeaders
 from streamapp.core.subject_watch import ClosedMinute, SubjectWatch
 from streamapp.core.surge import Baseline, SurgeRules
+from streamapp.core.version_past import CommonScale, Origin, Part, PastOrigins, Tally, settled
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+# Until 2 a minute named its model versions and did not count its posts by them.
+READ_VERSIONS = (1, 2)
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
 
 T = TypeVar("T", bound=Hashable)
 Source = tuple[str, int]
@@ -28,7 +33,8 @@ class StateError(ValueError):
 
 class SubjectRecord(Struct, array_like=True):
     """The record. `sources` rows are (UUID's index in `uuids`, partition, applied offset); entries and headlines name
-    their source by its row.
+    their source by its row, posts their model by its place in `models`. `origins` rows are (model, channel, fraction
+    of stories, fraction of negative stories), of an only origin the first two.
     """
 
     version: int
@@ -44,6 +50,7 @@ class SubjectRecord(Struct, array_like=True):
     leaders: list[Leader]
     baseline: Baseline
     alert: OpenAlert | None
+    origins: list[tuple[Any, ...]] = []
 
 
 class _Head(Struct, array_like=True):
@@ -69,6 +76,7 @@ def encode_subject(watch: SubjectWatch) -> bytes:
         rows.append((uuids.of(uuid), partition, offset))
     opened = [_open_row(minute, opened, sources, models) for minute, opened in sorted(watch.open.items())]
     closed = [_closed_row(minute, closed, models) for minute, closed in sorted(watch.closed.items())]
+    origins = _origin_rows(watch.origins, models)
     record = SubjectRecord(
         version=STATE_VERSION,
         offset=watch.offset,
@@ -83,6 +91,7 @@ def encode_subject(watch: SubjectWatch) -> bytes:
         leaders=watch.leaders.leaders,
         baseline=watch.baseline,
         alert=watch.alert,
+        origins=origins,
     )
     return _encoder.encode(record)
 
@@ -96,32 +105,39 @@ def included_offset(subject: str, raw: bytes) -> int:
         head = _head_decoder.decode(raw)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise StateError(f"state of {subject}: {error}") from error
-    if head.version != STATE_VERSION:
-        raise StateError(f"state of {subject}: version {head.version}, this release reads {STATE_VERSION}")
+    if head.version not in READ_VERSIONS:
+        raise StateError(
+            f"state of {subject}: version {head.version}, this release reads up to {STATE_VERSION}"
+        )
     return head.offset
 
 
-def decode_subject(subject: str, raw: bytes, rules: SurgeRules) -> SubjectWatch:
-    """The watch of `subject` as it was when `raw` was written; StateError as `included_offset`."""
+def decode_subject(subject: str, raw: bytes, rules: SurgeRules, scale: CommonScale) -> SubjectWatch:
+    """The watch of `subject` as it was when `raw` was written; StateError as `included_offset`.
+
+    A record from before counts were kept by version is read as well: its minutes count as news of their version.
+    """
     included_offset(subject, raw)
     try:
-        return _watch_of(subject, _decoder.decode(raw), rules)
+        return _watch_of(subject, _decoder.decode(raw), rules, scale)
     except (msgspec.DecodeError, msgspec.ValidationError, IndexError, TypeError) as error:
         raise StateError(f"state of {subject}: {error}") from error
 
 
-def _watch_of(subject: str, record: SubjectRecord, rules: SurgeRules) -> SubjectWatch:
+def _watch_of(subject: str, record: SubjectRecord, rules: SurgeRules, scale: CommonScale) -> SubjectWatch:
     sources = [(record.uuids[uuid], partition) for uuid, partition, _ in record.sources]
-    watch = SubjectWatch(subject, rules, record.baseline)
+    watch = SubjectWatch(subject, rules, record.baseline, scale)
     watch.decided_before = record.decided_before
     watch.watched_since = record.watched_since
     watch.offset = record.offset
     watch.last_seen_hour = record.last_seen_hour
     watch.applied = {source: row[2] for source, row in zip(sources, record.sources, strict=True)}
-    watch.open = dict(_open_minute(row, sources, record.models) for row in record.open)
-    watch.closed = dict(_closed_minute(row, record.models) for row in record.closed)
+    old_form = record.version == 1
+    watch.open = dict(_open_minute(row, sources, record.models, old_form) for row in record.open)
+    watch.closed = dict(_closed_minute(row, record.models, old_form) for row in record.closed)
     watch.leaders = StoryLeaders(record.leaders)
     watch.alert = record.alert
+    watch.origins = PastOrigins(dict(_origin(row, record.models) for row in record.origins))
     return watch
 
 
@@ -154,8 +170,41 @@ def _open_row(
         _sample_fields(opened.negatives, minute, sources),
         _sample_fields(opened.others, minute, sources),
         headlines,
-        [models.of(version) for version in sorted(opened.versions)],
+        _tally_fields(opened.tallies, models),
     )
+
+
+def _tally_fields(tallies: tuple[Tally, ...], models: _Numbering[str]) -> list[int]:
+    """Model and channel of an only tally, whose counts are the minute's; else four numbers a tally."""
+    if len(tallies) == 1:
+        return [models.of(tallies[0].version), CHANNELS.index(tallies[0].channel)]
+    fields: list[int] = []
+    for tally in tallies:
+        fields += (models.of(tally.version), CHANNELS.index(tally.channel), tally.negative, tally.other)
+    return fields
+
+
+def _tallies(fields: list[int], models: list[str], negative: int, other: int) -> tuple[Tally, ...]:
+    if len(fields) == 2:
+        return (Tally(models[fields[0]], CHANNELS[fields[1]], negative, other),)
+    # Fewer than two numbers: a minute of the old form without a version.
+    rows = (fields[at : at + 4] for at in range(0, len(fields) // 4 * 4, 4))
+    return tuple(Tally(models[model], CHANNELS[channel], *counts) for model, channel, *counts in rows)
+
+
+def _origin_rows(origins: PastOrigins, models: _Numbering[str]) -> list[tuple[Any, ...]]:
+    rows = [
+        (models.of(version), CHANNELS.index(channel), part.stories, part.negative)
+        for (version, channel), part in origins.parts.items()
+    ]
+    if len(rows) == 1 and rows[0][2:] == (1.0, 1.0):
+        return [rows[0][:2]]
+    return rows
+
+
+def _origin(row: tuple[Any, ...], models: list[str]) -> tuple[Origin, Part]:
+    model, channel, *fractions = row
+    return (models[model], CHANNELS[channel]), Part(*fractions) if fractions else Part(1.0, 1.0)
 
 
 def _sample_fields(sample: StorySample, minute: int, sources: _Numbering[Source]) -> list[int]:
@@ -171,8 +220,10 @@ def _key_fields(key: OrderKey, minute: int, sources: _Numbering[Source]) -> tupl
     return (event_time_ms - minute * MINUTE_MS, sources.of((uuid, partition)), offset)
 
 
-def _open_minute(row: tuple[Any, ...], sources: list[Source], models: list[str]) -> tuple[int, OpenMinute]:
-    minute, negative, neutral, positive, negatives, others, headlines, versions = row
+def _open_minute(
+    row: tuple[Any, ...], sources: list[Source], models: list[str], old_form: bool
+) -> tuple[int, OpenMinute]:
+    minute, negative, neutral, positive, negatives, others, headlines, fields = row
     opened = OpenMinute()
     opened.negative, opened.neutral, opened.positive = negative, neutral, positive
     _fill(opened.negatives, negatives, minute, sources)
@@ -181,7 +232,8 @@ def _open_minute(row: tuple[Any, ...], sources: list[Source], models: list[str])
         Headline(_order_key(minute, sources, *fields[:3]), fields[3], Evidence(*fields[4]))
         for fields in headlines
     ]
-    opened.versions = {models[index] for index in versions}
+    tallies = _tallies([*fields[:1], 0] if old_form else fields, models, negative, neutral + positive)
+    opened.counts = {(tally.version, tally.channel): [tally.negative, tally.other] for tally in tallies}
     return minute, opened
 
 
@@ -208,12 +260,17 @@ def _closed_row(minute: int, closed: ClosedMinute, models: _Numbering[str]) -> t
         closed.expected,
         closed.revision,
         closed.late,
-        [models.of(version) for version in closed.versions],
+        _tally_fields(closed.tallies, models) or [models.of(version) for version in closed.late_versions],
     )
 
 
-def _closed_minute(row: tuple[Any, ...], models: list[str]) -> tuple[int, ClosedMinute]:
-    minute, *numbers, versions = row
+def _closed_minute(row: tuple[Any, ...], models: list[str], old_form: bool) -> tuple[int, ClosedMinute]:
+    minute, *numbers, fields = row
     closed = ClosedMinute(*numbers)
-    closed.versions = tuple(models[index] for index in versions)
+    if len(fields) == 1 and not old_form:
+        closed.late_versions = (models[fields[0]],)
+    else:
+        closed.tallies = _tallies([*fields[:1], 0] if old_form else fields, models, 0, 0)
+        if len(closed.tallies) == 1:
+            closed.tallies = settled(closed.tallies, closed.stories, closed.negative_stories)
     return minute, closed

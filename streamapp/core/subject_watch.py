@@ -3,6 +3,8 @@
 Knows one subject and nothing of ticks: the caller says which minutes are closed.
 """
 
+from copy import copy
+
 from msgspec import Struct
 
 from streamapp.contracts.messages import (
@@ -13,11 +15,31 @@ from streamapp.contracts.messages import (
     StoryEvidence,
     TrendMinute,
 )
-from streamapp.core.alert import TOP_STORIES, OpenAlert, Scene, describe, next_state, open_alert, outlasted
+from streamapp.core.alert import (
+    TOP_STORIES,
+    OpenAlert,
+    Scene,
+    describe,
+    expected_now,
+    next_state,
+    open_alert,
+    outlasted,
+)
 from streamapp.core.event_time import HOUR_MS, MINUTE_MS, minute_of
 from streamapp.core.open_minute import OpenMinute
 from streamapp.core.story import LEADER_AGE_MS, Leader, StoryLeaders, format_fingerprint
-from streamapp.core.surge import Baseline, SurgeRules, WindowCounts, assess
+from streamapp.core.surge import Baseline, ScaledPast, SurgeRules, WindowCounts, assess
+from streamapp.core.version_past import (
+    UNCHANGED,
+    CommonScale,
+    PastOrigins,
+    ScaleChange,
+    Tally,
+    VersionWeights,
+    change_between,
+    settled,
+    weights_of,
+)
 
 KEPT_EVIDENCE = 6
 
@@ -33,7 +55,15 @@ class ClosedMinute(Struct):
     expected: float = 0.0
     revision: int = 0
     late: int = 0
-    versions: tuple[str, ...] = ()
+    tallies: tuple[Tally, ...] = ()
+    late_versions: tuple[str, ...] = ()
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The model versions that scored the minute, sorted."""
+        if len(self.tallies) == 1:
+            return (self.tallies[0].version,)
+        return tuple(sorted({tally.version for tally in self.tallies})) or self.late_versions
 
 
 class SubjectWatch:
@@ -41,15 +71,16 @@ class SubjectWatch:
 
     `offset` is that of the last message which changed it; `applied` the last applied offset per source partition;
     `decided_before` the minute after the last decided one and `watched_since` where the past begins, both None before
-    the first decision.
+    the first decision. `origins` says which model versions counted the baseline; `scale`, shared by all subjects of
+    a partition, puts versions on one scale.
     """
 
     __slots__ = (
         "alert", "applied", "baseline", "closed", "decided_before", "last_seen_hour", "leaders", "offset", "open",
-        "rules", "subject", "watched_since",
+        "origins", "rules", "scale", "subject", "watched_since",
     )  # fmt: skip
 
-    def __init__(self, subject: str, rules: SurgeRules, baseline: Baseline) -> None:
+    def __init__(self, subject: str, rules: SurgeRules, baseline: Baseline, scale: CommonScale) -> None:
         self.subject = subject
         self.rules = rules
         self.offset = -1
@@ -58,6 +89,8 @@ class SubjectWatch:
         self.closed: dict[int, ClosedMinute] = {}
         self.leaders = StoryLeaders()
         self.baseline = baseline
+        self.origins = PastOrigins()
+        self.scale = scale
         self.alert: OpenAlert | None = None
         self.decided_before: int | None = None
         self.watched_since: int | None = None
@@ -90,8 +123,9 @@ class SubjectWatch:
         minute = minute_of(activity.event_time_ms)
         closed = self.closed.get(minute)
         if closed is None:
-            expected = self.baseline.expected_per_minute(self.rules)
-            closed = self.closed[minute] = ClosedMinute(expected=expected, versions=(activity.model_version,))
+            version = activity.model_version
+            expected = self._past({version: 1.0}).expected_per_minute(self.rules)
+            closed = self.closed[minute] = ClosedMinute(expected=expected, late_versions=(version,))
         if activity.sentiment == "negative":
             closed.negative += 1
         elif activity.sentiment == "neutral":
@@ -132,15 +166,16 @@ class SubjectWatch:
         if opened is not None:
             self.leaders.forget_before(minute * MINUTE_MS - LEADER_AGE_MS)
             stories, negative_stories = self._count_stories(opened)
+            tallies = opened.tallies
             self.closed[minute] = closed = ClosedMinute(
                 negative=opened.negative,
                 neutral=opened.neutral,
                 positive=opened.positive,
                 stories=stories,
                 negative_stories=negative_stories,
-                expected=self.baseline.expected_per_minute(self.rules),
+                expected=self._past(weights_of([tallies])).expected_per_minute(self.rules),
                 revision=1,
-                versions=tuple(sorted(opened.versions)),
+                tallies=settled(tallies, stories, negative_stories),
             )
             told.append(self._trend(minute, closed))
             self._prune_evidence(self._evidence_since(minute))
@@ -155,16 +190,18 @@ class SubjectWatch:
             scale = self._past_scale()
             for past in leaving:
                 closed = self.closed.pop(past)
-                self.baseline.include(
-                    past, closed.stories * scale, closed.negative_stories * scale, self.rules
-                )
+                stories, negative = closed.stories * scale, closed.negative_stories * scale
+                self.baseline.advance(past + 1, self.rules)
+                self.origins.join(self.baseline, stories, negative, closed.tallies)
+                self.baseline.include(past, stories, negative, self.rules)
         self.baseline.advance(minute, self.rules)
 
     def _past_scale(self) -> float:
         if self.alert is None:
             return 1.0
         observed = self._window().negative_stories
-        accepted = self.rules.winsor_ratio * max(self.alert.expected_negative_stories, 1.0)
+        expected = expected_now(self.alert, self._change(self.alert, self._weights()))
+        accepted = self.rules.winsor_ratio * max(expected, 1.0)
         return min(1.0, accepted / observed) if observed else 1.0
 
     def _count_stories(self, opened: OpenMinute) -> tuple[int, int]:
@@ -206,25 +243,52 @@ class SubjectWatch:
             sum(closed.stories for closed in minutes), sum(closed.negative_stories for closed in minutes)
         )
 
+    def _weights(self) -> VersionWeights:
+        return weights_of(closed.tallies for closed in self.closed.values())
+
+    def _past(self, weights: VersionWeights) -> ScaledPast:
+        return self.scale.past(self.subject, self.baseline, self.origins, weights)
+
+    def _change(self, alert: OpenAlert, weights: VersionWeights) -> ScaleChange:
+        """From the scale of the alert's opening to that of the window; the same while it has no posts."""
+        if not weights or not alert.weights or weights == alert.weights:
+            return UNCHANGED
+        return change_between(self._past(alert.weights), self._past(weights), self.rules)
+
     def _decide(self, minute: int) -> list[Alert]:
         window = self._window()
+        weights = self._weights()
         if self.alert is None:
-            assessment = assess(window, self.baseline, self.rules)
+            assessment = assess(window, self._past(weights), self.rules)
             if not assessment.is_surge:
                 return []
-            self.alert = open_alert(minute, window, assessment, self.rules)
+            self.alert = open_alert(minute, window, assessment, self.rules, weights)
             return [self._tell("opened", minute, window)]
-        state = next_state(self.alert, minute, window, self.rules)
+        change = self._change(self.alert, weights)
+        state = next_state(self.alert, minute, window, self.rules, change)
         if state is None:
             return []
-        told = self._tell(state, minute, window)
+        told = self._tell(state, minute, window, change)
         if state == "resolved":
             if outlasted(self.alert, minute, self.rules):
-                self.baseline.accept_as_normal(window, self.rules)
+                self._accept_as_normal(window)
             self.alert = None
         return [told]
 
-    def _tell(self, state: AlertState, minute: int, window: WindowCounts) -> Alert:
+    def _accept_as_normal(self, window: WindowCounts) -> None:
+        before = copy(self.baseline)
+        self.baseline.accept_as_normal(window, self.rules)
+        tallies = tuple(tally for closed in self.closed.values() for tally in closed.tallies)
+        self.origins.join(
+            before,
+            self.baseline.stories - before.stories,
+            self.baseline.negative_stories - before.negative_stories,
+            tallies,
+        )
+
+    def _tell(
+        self, state: AlertState, minute: int, window: WindowCounts, change: ScaleChange = UNCHANGED
+    ) -> Alert:
         assert self.alert is not None
         since_ms = self._evidence_since(minute)
         stories = [
@@ -246,6 +310,7 @@ class SubjectWatch:
             window=window,
             top_stories=tuple(stories[:TOP_STORIES]),
             model_versions=tuple(sorted({version for closed in decided for version in closed.versions})),
+            change=change,
         )
         return describe(self.alert, state, scene, self.rules)
 

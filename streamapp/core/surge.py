@@ -94,6 +94,28 @@ class Baseline(Struct, array_like=True):
 
     def expected_per_minute(self, rules: SurgeRules) -> float:
         """Negative stories a minute that this past leads to expect."""
+        return past_of(self).expected_per_minute(rules)
+
+    def expected_share(self, rules: SurgeRules) -> float:
+        """Share of negative among all stories that this past leads to expect."""
+        return past_of(self).expected_share(rules)
+
+
+class ScaledPast(Struct, frozen=True, kw_only=True):
+    """A past as the window's model versions would have counted it.
+
+    `noise` is the counting (Poisson) variance of `negative_stories`, equal to it where nothing was scaled;
+    `deviation` the standard deviation that comes from not knowing the scale exactly.
+    """
+
+    exposure_minutes: float
+    stories: float
+    negative_stories: float
+    noise: float
+    deviation: float = 0.0
+
+    def expected_per_minute(self, rules: SurgeRules) -> float:
+        """Negative stories a minute that this past leads to expect."""
         return (rules.prior_negative_stories + self.negative_stories) / (
             rules.prior_minutes + self.exposure_minutes
         )
@@ -102,6 +124,27 @@ class Baseline(Struct, array_like=True):
         """Share of negative among all stories that this past leads to expect."""
         negative = rules.prior_stories * rules.prior_negative_share + self.negative_stories
         return negative / (rules.prior_stories + max(self.stories, self.negative_stories))
+
+    def spread(self, rules: SurgeRules) -> float:
+        """Relative standard deviation of the expected rate from the scale alone."""
+        return self.deviation / (rules.prior_negative_stories + self.negative_stories)
+
+    def known_negative_stories(self, rules: SurgeRules) -> float:
+        """How many counted stories would tell as much of the rate; those seen and the prior's, if on one scale."""
+        known = rules.prior_negative_stories + self.negative_stories
+        if self.noise == self.negative_stories:
+            return known
+        return known * known / (rules.prior_negative_stories + self.noise)
+
+
+def past_of(baseline: Baseline) -> ScaledPast:
+    """The past as it was counted, by one version."""
+    return ScaledPast(
+        exposure_minutes=baseline.exposure_minutes,
+        stories=baseline.stories,
+        negative_stories=baseline.negative_stories,
+        noise=baseline.negative_stories,
+    )
 
 
 class Assessment(Struct, frozen=True, kw_only=True):
@@ -115,27 +158,34 @@ class Assessment(Struct, frozen=True, kw_only=True):
     is_surge: bool
 
 
-def assess(window: WindowCounts, baseline: Baseline, rules: SurgeRules) -> Assessment:
-    """Judge a window against the past.
+def assess(window: WindowCounts, baseline: Baseline | ScaledPast, rules: SurgeRules) -> Assessment:
+    """Judge a window against the past, which is on the window's scale.
 
     Two predictive tests must both find it unlikely: the count of negative stories (Gamma-Poisson, hence negative
     binomial: Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.6) and their share of all stories
-    (beta-binomial: same, section 2.4). The limits in the rules keep both honest about over-dispersion.
+    (beta-binomial: same, section 2.4). The limits in the rules keep both honest about over-dispersion. A scale that is
+    not known exactly widens both: its relative variance adds to that of the rate and, for the share, to 1 / size as
+    much as gives the Beta the same variance.
     """
-    expected = baseline.expected_per_minute(rules) * rules.window_minutes
-    known = rules.prior_negative_stories + baseline.negative_stories
-    shape = 1 / (1 / known + 1 / rules.rate_shape_limit)
-    share = baseline.expected_share(rules)
+    past = past_of(baseline) if isinstance(baseline, Baseline) else baseline
+    expected = past.expected_per_minute(rules) * rules.window_minutes
+    spread = past.spread(rules) ** 2
+    shape = 1 / (1 / past.known_negative_stories(rules) + 1 / rules.rate_shape_limit + spread)
+    share = past.expected_share(rules)
     count_probability = share_probability = 1.0
     if window.negative_stories >= rules.min_negative_stories:
         count_probability = negative_binomial_tail(window.negative_stories, expected, shape)
         if count_probability <= rules.false_alarm_probability:
-            size = 1 / (1 / (rules.prior_stories + baseline.stories) + 1 / rules.share_size_limit)
+            size = 1 / (
+                1 / (rules.prior_stories + past.stories)
+                + 1 / rules.share_size_limit
+                + spread * share / (1 - share)
+            )
             total = max(window.stories, window.negative_stories)
             share_probability = beta_binomial_tail(
                 window.negative_stories, total, share * size, (1 - share) * size
             )
-    watched_enough = baseline.exposure_minutes >= rules.warm_up_minutes * 0.98
+    watched_enough = past.exposure_minutes >= rules.warm_up_minutes * 0.98
     return Assessment(
         expected_negative_stories=expected,
         count_shape=shape,

@@ -24,6 +24,8 @@ from streamapp.core.story import parse_fingerprint
 from streamapp.core.subject_state import StateError, decode_subject, encode_subject, included_offset
 from streamapp.core.subject_watch import SubjectWatch
 from streamapp.core.surge import Baseline, SurgeRules
+from streamapp.core.swap_pairs import SavedLink, SwapLinks
+from streamapp.core.version_past import CommonScale
 
 # No subject starts with a NUL: subjects are `topic:...` and `company:...`.
 FRONTIERS_KEY = b"\x00frontiers"
@@ -40,7 +42,7 @@ class WatchRules(Struct, frozen=True, kw_only=True):
 
 class FrontiersRecord(Struct, array_like=True):
     """How far a partition is. `offset` is the last applied one of `subject-activity`; `watched_since` the first
-    minute that ever closed with activity, where every subject's past begins.
+    minute that ever closed with activity, where every subject's past begins; `links` what workers counted at swaps.
     """
 
     version: int
@@ -49,6 +51,7 @@ class FrontiersRecord(Struct, array_like=True):
     greatest_ms: int | None
     watermark_ms: int | None
     clocks: list[SourceClock]
+    links: list[SavedLink] = []
 
 
 class WatchStatistics(Struct):
@@ -79,6 +82,8 @@ class PartitionWatch:
         self._clocks = SourceClocks(rules.event_time)
         self._watched_since: int | None = None
         self._offset = -1
+        self._links = SwapLinks()
+        self._scale = CommonScale(self._links)
         self._subjects: dict[str, SubjectWatch] = {}
         self._loaded: dict[str, tuple[int, bytes]] = {}
         self._open_minutes: defaultdict[int, set[str]] = defaultdict(set)
@@ -118,11 +123,12 @@ class PartitionWatch:
             self._offset = record.offset
             self._watched_since = record.watched_since
             self._clocks.restore(record.clocks, record.greatest_ms, record.watermark_ms)
+            self._links.restore(record.links)
 
     def finish_loading(self) -> None:
         """Decode the newest records, build the indexes; once, after the last record. StateError as in `load`."""
         for subject, (_, raw) in self._loaded.items():
-            self._subjects[subject] = decode_subject(subject, raw, self._rules.surge)
+            self._subjects[subject] = decode_subject(subject, raw, self._rules.surge, self._scale)
         self._loaded.clear()
         for subject, watch in self._subjects.items():
             for minute in watch.open:
@@ -195,7 +201,8 @@ class PartitionWatch:
             self.statistics.too_late_posts += len(batch.activities)
             return None
         baseline = Baseline(minute_of(kept[0].event_time_ms))
-        watch = self._subjects[batch.subject] = SubjectWatch(batch.subject, self._rules.surge, baseline)
+        watch = SubjectWatch(batch.subject, self._rules.surge, baseline, self._scale)
+        self._subjects[batch.subject] = watch
         self._dropped.discard(batch.subject)
         return watch
 
@@ -266,6 +273,8 @@ class PartitionWatch:
                 self._dropped.add(subject)
 
     def _note_swap(self, pairs: SwapPairs) -> None:
+        """The links live in the frontiers record, so a replay judges each minute by what was known at its place."""
+        self._links.add(pairs, self._clocks.watermark_ms)
         self.statistics.swap_pairs += 1
         self.statistics.last_swap = (pairs.old_model_version, pairs.new_model_version)
 
@@ -287,6 +296,7 @@ class PartitionWatch:
             self._clocks.greatest_ms,
             self._clocks.watermark_ms,
             self._clocks.snapshot(),
+            self._links.saved(),
         )
         records.append((FRONTIERS_KEY, _encoder.encode(frontiers)))
         self._changed.clear()
