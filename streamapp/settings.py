@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,18 +19,21 @@ from streamapp.contracts.messages import Channel
 
 ENVIRONMENT_PREFIX = "STREAMAPP_"
 # Read before settings exist (cache of the local broker's jars, path of the file itself), so no settings of ours.
-_NOT_SETTINGS = frozenset({"STREAMAPP_CACHE_DIR", "STREAMAPP_CONFIG"})
+_NOT_SETTINGS = frozenset({"CACHE_DIR", "CONFIG"})
 
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the text names the key and the file or variable it came from."""
 
 
-class _Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
+class SettingsGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the settings file; a key that it does not know stops the start."""
 
 
-class BrokerAccess(_Group, frozen=True, kw_only=True):
+S = TypeVar("S", bound=SettingsGroup)
+
+
+class BrokerAccess(SettingsGroup, frozen=True, kw_only=True):
     """How to reach Kafka. `sasl_password` is never shown, neither in a log nor in a traceback."""
 
     bootstrap: str = "127.0.0.1:9092"
@@ -48,7 +51,7 @@ class BrokerAccess(_Group, frozen=True, kw_only=True):
         return f"BrokerAccess({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
-class TopicSettings(_Group, frozen=True, kw_only=True):
+class TopicSettings(SettingsGroup, frozen=True, kw_only=True):
     """Names and sizes of our own topics. `prefix` stands before each of our names, not before input names."""
 
     prefix: str = ""
@@ -57,7 +60,7 @@ class TopicSettings(_Group, frozen=True, kw_only=True):
     min_insync_replicas: int = 2
 
 
-class FieldMapping(_Group, frozen=True, kw_only=True):
+class FieldMapping(SettingsGroup, frozen=True, kw_only=True):
     """Where in the user's JSON each part of a post is. Paths are dotted (`article.title`).
 
     `text` may name several fields; those present are joined by a full stop and a blank.
@@ -71,7 +74,7 @@ class FieldMapping(_Group, frozen=True, kw_only=True):
     symbols: str | None = "symbols"
 
 
-class InputSettings(_Group, frozen=True, kw_only=True):
+class InputSettings(SettingsGroup, frozen=True, kw_only=True):
     """One input topic. `start_at` counts only where the group has no committed offset: earliest, latest or a time."""
 
     topic: str
@@ -80,7 +83,7 @@ class InputSettings(_Group, frozen=True, kw_only=True):
     start_at: str = "earliest"
 
 
-class WorkerSettings(_Group, frozen=True, kw_only=True):
+class WorkerSettings(SettingsGroup, frozen=True, kw_only=True):
     """One worker process. `instance_id` must be stable over restarts and unique in the group.
 
     An agent that acknowledges nothing for `stall_timeout_seconds` while records wait fails /livez; after
@@ -99,7 +102,7 @@ class WorkerSettings(_Group, frozen=True, kw_only=True):
     buffer_messages: int = 65_536
 
 
-class ModelSettings(_Group, frozen=True, kw_only=True):
+class ModelSettings(SettingsGroup, frozen=True, kw_only=True):
     """Which bundle serves and on what. `bundle` is a folder; empty means the starter model that ships.
 
     `sessions` 0 means one per core that this process may use.
@@ -112,7 +115,7 @@ class ModelSettings(_Group, frozen=True, kw_only=True):
     cuda_memory_limit_bytes: int = 4 * 1024**3
 
 
-class BatchSettings(_Group, frozen=True, kw_only=True):
+class BatchSettings(SettingsGroup, frozen=True, kw_only=True):
     """How posts become batches. Token budgets count padding."""
 
     max_posts: int = 256
@@ -121,7 +124,7 @@ class BatchSettings(_Group, frozen=True, kw_only=True):
     duplicate_cache_posts: int = 50_000
 
 
-class EventTimeSettings(_Group, frozen=True, kw_only=True):
+class EventTimeSettings(SettingsGroup, frozen=True, kw_only=True):
     """Event time (design section 3)."""
 
     lateness_seconds: float = 120.0
@@ -131,7 +134,7 @@ class EventTimeSettings(_Group, frozen=True, kw_only=True):
     backfill_after_seconds: float = 1800.0
 
 
-class SurgeSettings(_Group, frozen=True, kw_only=True):
+class SurgeSettings(SettingsGroup, frozen=True, kw_only=True):
     """When negative stories are a surge; core/surge.py says what each number means."""
 
     window_minutes: int = 60
@@ -143,7 +146,7 @@ class SurgeSettings(_Group, frozen=True, kw_only=True):
     warm_up_minutes: int = 60
 
 
-class IntakeSettings(_Group, frozen=True, kw_only=True):
+class IntakeSettings(SettingsGroup, frozen=True, kw_only=True):
     """Limits on what comes in."""
 
     max_record_bytes: int = 1_000_000
@@ -153,7 +156,7 @@ class IntakeSettings(_Group, frozen=True, kw_only=True):
     symbols_file: str = ""
 
 
-class DeadLetterSettings(_Group, frozen=True, kw_only=True):
+class DeadLetterSettings(SettingsGroup, frozen=True, kw_only=True):
     """When dead letters pause their input topic."""
 
     pause_after_in_a_row: int = 1_000
@@ -165,7 +168,7 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 PerHour = Annotated[int, Meta(ge=0)]
 
 
-class LabelSettings(_Group, frozen=True, kw_only=True):
+class LabelSettings(SettingsGroup, frozen=True, kw_only=True):
     """Which posts people are asked about, and whether the model may label some itself.
 
     Caps are those of the whole stream, per event hour. `audit_share` of `requests_per_hour` is drawn uniformly, at a
@@ -184,14 +187,14 @@ class LabelSettings(_Group, frozen=True, kw_only=True):
     self_labels_per_hour: PerHour = 60
 
 
-class HttpSettings(_Group, frozen=True, kw_only=True):
+class HttpSettings(SettingsGroup, frozen=True, kw_only=True):
     """Where /metrics, /livez and /readyz answer. Port 0 takes a free one, which the log names."""
 
     host: str = "127.0.0.1"
     port: int = 9464
 
 
-class BridgeSettings(_Group, frozen=True, kw_only=True):
+class BridgeSettings(SettingsGroup, frozen=True, kw_only=True):
     """Where surge alerts are sent, how often open ones are renewed, and the bridge's own health page."""
 
     alertmanager_url: str = "http://127.0.0.1:9093"
@@ -210,7 +213,7 @@ class BridgeSettings(_Group, frozen=True, kw_only=True):
         return f"BridgeSettings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
-class Settings(_Group, frozen=True, kw_only=True):
+class Settings(SettingsGroup, frozen=True, kw_only=True):
     """Everything a streamapp process can be told."""
 
     broker: BrokerAccess = BrokerAccess()
@@ -233,20 +236,31 @@ class Settings(_Group, frozen=True, kw_only=True):
 
 def load_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from the TOML file at `path` (or named by STREAMAPP_CONFIG), then environment, then defaults."""
+    return read_settings(Settings, ENVIRONMENT_PREFIX, path, environment)
+
+
+def read_settings(
+    kind: type[S], prefix: str, path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> S:
+    """Settings of `kind`: the TOML file at `path` (or named by `<prefix>CONFIG`), then variables, then defaults.
+
+    Raises SettingsError naming the key and the file or variable it came from.
+    """
     environment = os.environ if environment is None else environment
-    if path is None and environment.get("STREAMAPP_CONFIG"):
-        path = Path(environment["STREAMAPP_CONFIG"])
+    if path is None and environment.get(f"{prefix}CONFIG"):
+        path = Path(environment[f"{prefix}CONFIG"])
     tree = _read_toml(path) if path is not None else {}
-    _check(tree, f"settings file {path}")
+    _check(kind, tree, f"settings file {path}")
     for name, value in sorted(environment.items()):
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
-            _overlay(tree, name, value)
-            _check(tree, f"environment variable {name}")
-    return _check(tree, "settings")
+        rest = name.removeprefix(prefix)
+        if name.startswith(prefix) and rest not in _NOT_SETTINGS:
+            _overlay(kind, tree, (prefix, rest), value)
+            _check(kind, tree, f"environment variable {name}")
+    return _check(kind, tree, "settings")
 
 
-def dump_settings(settings: Settings) -> str:
-    """The settings as the JSON that `STREAMAPP_CONFIG` may also name; holds secrets, so write it mode 0600."""
+def dump_settings(settings: SettingsGroup) -> str:
+    """The settings as the JSON that the variable of the file may also name; holds secrets, so write it mode 0600."""
     return msgspec.json.format(msgspec.json.encode(settings).decode(), indent=2)
 
 
@@ -262,11 +276,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _overlay(tree: dict[str, Any], name: str, value: str) -> None:
-    group, separator, field = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+def _overlay(kind: type[SettingsGroup], tree: dict[str, Any], variable: tuple[str, str], value: str) -> None:
+    name = "".join(variable)  # prefix and rest
+    group, separator, field = variable[1].lower().partition("__")
     parsed: Any = value
     # A password may begin with a bracket.
-    if value[:1] in ("[", "{") and not _is_text(group, field):
+    if value[:1] in ("[", "{") and not _is_text(kind, group, field):
         try:
             parsed = json.loads(value)
         except json.JSONDecodeError as error:
@@ -280,14 +295,14 @@ def _overlay(tree: dict[str, Any], name: str, value: str) -> None:
     branch[field] = parsed
 
 
-def _is_text(group: str, field: str) -> bool:
-    settings_of_group = get_type_hints(Settings).get(group)
+def _is_text(kind: type[SettingsGroup], group: str, field: str) -> bool:
+    settings_of_group = get_type_hints(kind).get(group)
     wanted = get_type_hints(settings_of_group).get(field) if isinstance(settings_of_group, type) else None
     return wanted is str or str in get_args(wanted)
 
 
-def _check(tree: dict[str, Any], origin: str) -> Settings:
+def _check(kind: type[S], tree: dict[str, Any], origin: str) -> S:
     try:
-        return msgspec.convert(tree, Settings, strict=False)
+        return msgspec.convert(tree, kind, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{origin}: {error}") from error

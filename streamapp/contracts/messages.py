@@ -42,6 +42,7 @@ DeadLetterReason = Literal[
     "fails_alone",
     "not_finite",
     "bad_activity",
+    "bad_label",
 ]
 
 
@@ -282,7 +283,10 @@ class LabelRequest(Struct, frozen=True, kw_only=True, tag_field="type", tag="lab
 
 
 class Label(Struct, frozen=True, kw_only=True, tag_field="type", tag="label"):
-    """What a person, an import or a guarded rule says is right for a post. Key: post id."""
+    """What a person, an import or a guarded rule says is right for a post. Key: post id.
+
+    A part that is None is not said, and leaves standing what an earlier label said of it.
+    """
 
     contract_version: int = CONTRACT_VERSION
     post_id: str

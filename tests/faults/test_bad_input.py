@@ -63,7 +63,7 @@ def test_every_kind_of_bad_input_is_a_dead_letter_with_its_reason_among_scored_n
     assert {scored.post.id for scored in test.scored()} == {
         f"good-{number}" for number in range(3 * len(BAD))
     }
-    assert {reason for reason, _ in BAD} == set(get_args(DeadLetterReason)) - {"bad_activity"}
+    assert {reason for reason, _ in BAD} == set(get_args(DeadLetterReason)) - {"bad_activity", "bad_label"}
     assert balance(test).scored_repeats == 0
     assert worker.stop() == 0
 

@@ -1,0 +1,1 @@
+"""The `retrain` command, one file a command."""

@@ -1,0 +1,108 @@
+"""`retrain labels export|erase|audit`: what the store holds, taken out, taken away, and who did what.
+
+`streamapp labels` is the other side: it sends labels to Kafka and knows no store.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from retrain.cli.options import (
+    EXIT_NOTHING,
+    EXIT_USAGE,
+    ConfigFile,
+    JsonFile,
+    open_store,
+    settings_from,
+    speaker,
+    stop,
+    write_json,
+)
+from retrain.label_store import Erased
+from streamapp.contracts.messages import LabelOrigin
+from streamapp.core.foreign_text import printable
+from streamapp.core.payload_time import parse_time
+
+app = typer.Typer(help="The stored labels: export them, erase some, see who did what.", no_args_is_help=True)
+
+
+@app.command()
+def export(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE", help="Where to, as JSON lines; - for stdout.")
+    ] = "-",
+    history: Annotated[bool, typer.Option("--history", help="Every label ever, not what holds now.")] = False,
+    origin: Annotated[
+        LabelOrigin | None, typer.Option(help="Only what a person, an import or a rule said last.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write what holds for every labelled post, one JSON object a line, by post id.
+
+    Exit code 0, also where there is no label; 2: wrong use; 5: the store cannot be read.
+    """
+    with open_store(settings_from(config)) as store:
+        lines = store.history() if history else store.current()
+    chosen = [msgspec.json.encode(line).decode() for line in lines if origin is None or line.origin == origin]
+    content = "".join(line + "\n" for line in chosen)
+    if target == "-":
+        sys.stdout.write(content)
+        return
+    try:
+        Path(target).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise stop(f"{target}: {error.strerror}", EXIT_USAGE) from error
+    speaker(None).print(f"{len(chosen)} labels to {target}")
+
+
+@app.command()
+def erase(
+    post: Annotated[
+        str | None, typer.Option(help="The id of a post: its text and every label of it.")
+    ] = None,
+    author: Annotated[str | None, typer.Option(help="The name of an author: every label by them.")] = None,
+    config: ConfigFile = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Take a post or an author out of the store for good; what Kafka still holds of it is refused on re-reading.
+
+    Exit code 0: erased; 2: wrong use; 4: there was nothing (it is refused from now on all the same); 5: the store
+    failed. Exports, published bundles and Kafka's own records (`labels` 7 days, `dead-letters` 30) are not touched.
+    """
+    if (post is None) == (author is None):
+        raise stop("say what: --post ID or --author NAME", EXIT_USAGE)
+    with open_store(settings_from(config)) as store:
+        erased: Erased = store.erase_post(post) if post is not None else store.erase_author(author or "")
+    out = speaker(json_file)
+    out.print(f"erased {erased.labels} labels and {erased.posts} posts")
+    if not erased.wiped:
+        out.print("a reader still holds old pages of the file: run this again when it has ended")
+    write_json(erased, json_file)
+    if not erased.labels and not erased.posts:
+        raise typer.Exit(EXIT_NOTHING)
+
+
+@app.command()
+def audit(
+    author: Annotated[str | None, typer.Option(help="Only what this person did, by their name.")] = None,
+    since: Annotated[str | None, typer.Option(help="From this time on (2026-09-21T12:00:00Z).")] = None,
+    config: ConfigFile = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Who labelled, announced, rolled back, pinned or erased, oldest first; people as hashes of their names."""
+    since_ms = 0 if since is None else parse_time(since, "auto")
+    if since_ms is None:
+        raise stop(f"--since {since!r} is no time (2026-09-21T12:00:00Z)", EXIT_USAGE)
+    with open_store(settings_from(config)) as store:
+        found = store.audit(author, since_ms)
+    table = Table("time", "who", "did", "what")
+    for each in found:
+        at = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(each.at_ms / 1000))
+        table.add_row(at, printable(each.actor), printable(each.action), printable(each.detail))
+    speaker(json_file).print(table)
+    write_json(found, json_file)
