@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from streamapp.cli import bench, broker, redrive, topics
+from streamapp.cli import bench, broker, labels, redrive, topics
 from streamapp.cli.alerts import alerts
 from streamapp.cli.bridge import bridge
 from streamapp.cli.demo import demo
@@ -31,6 +31,7 @@ app.add_typer(broker.app, name="broker")
 app.add_typer(bench.app, name="bench")
 app.add_typer(topics.app, name="topics")
 app.add_typer(redrive.app, name="redrive")
+app.add_typer(labels.app, name="labels")
 
 
 @app.command()
