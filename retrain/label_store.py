@@ -20,7 +20,7 @@ from msgspec import Struct
 from retrain.author_key import AuthorKey, KeyFileError, load_author_key
 from retrain.core.labels import KnownPost, LabelEntry, StoredRecord, TrainingLabel, make_entry, settle
 from retrain.label_tables import ENTRY_COLUMNS, SCHEMA, SCHEMA_VERSION, entry_of, entry_values, known_of
-from streamapp.contracts.messages import LabelOrigin
+from streamapp.contracts.messages import Label, LabelOrigin
 
 DAY_MS: Final = 86_400_000
 BUSY_TIMEOUT_SECONDS: Final = 30.0
@@ -110,8 +110,8 @@ class LabelStore:
             for noted in posts:
                 self._note(noted, now_ms)
             for record in records:
-                entry = make_entry(record, self._author(record))
-                if self._was_erased(entry):
+                entry = make_entry(record, self._author(record.label))
+                if self._was_erased(entry.post_id, entry.author, entry.labelled_at_ms):
                     erased += 1
                 elif self._insert(entry, record, now_ms):
                     stored[entry.origin] = stored.get(entry.origin, 0) + 1
@@ -178,6 +178,10 @@ class LabelStore:
         hashed = self._key.author(author)
         return self._erase("author", hashed, "author", hashed)
 
+    def was_erased(self, label: Label) -> bool:
+        """Whether `add` would refuse this label because its post or author was erased."""
+        return self._was_erased(label.post_id, self._author(label), label.labelled_at_ms)
+
     def write_audit(self, actor: str, action: str, detail: str, at_ms: int) -> None:
         """Notes who did what. A person's name is stored as its hash; `service:...` is no person and stays."""
         with self._transaction():
@@ -226,12 +230,12 @@ class LabelStore:
                 f"key file {self.path}.key is not the one that label store {self.path} was written with: put that back"
             )
 
-    def _author(self, record: StoredRecord) -> str:
-        return record.label.author if record.label.origin == "rule" else self._key.author(record.label.author)
+    def _author(self, label: Label) -> str:
+        return label.author if label.origin == "rule" else self._key.author(label.author)
 
-    def _was_erased(self, entry: LabelEntry) -> bool:
-        post = ("post", self._key.hash("post", entry.post_id))
-        author = ("author", entry.author, entry.labelled_at_ms)
+    def _was_erased(self, post_id: str, author_hash: str, labelled_at_ms: int) -> bool:
+        post = ("post", self._key.hash("post", post_id))
+        author = ("author", author_hash, labelled_at_ms)
         return bool(
             self._rows("SELECT 1 FROM erased WHERE kind = ? AND hash = ?", post)
             or self._rows("SELECT 1 FROM erased WHERE kind = ? AND hash = ? AND erased_at_ms >= ?", author)

@@ -111,4 +111,6 @@ def _refusal(letter: DeadLetter, was_sent: bool) -> str | None:
         return "its value was too large to be kept"
     if letter.record.value is None:
         return "it has no value that could be scored"
+    if letter.about.reason == "bad_label":
+        return "it is a label, which nothing but a new label corrects"
     return "its origin was sent again already" if was_sent else None

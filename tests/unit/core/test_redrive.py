@@ -96,3 +96,9 @@ def test_records_of_others_are_no_dead_letters_and_no_ledger_entries() -> None:
     assert read_dead_letter(raw("dead-letters", 0)) == "header streamapp-reason is missing"
     half = raw("redriven", 0, headers=(("streamapp-redriven-at-ms", b"1"),))
     assert read_ledger([half, raw("redriven", 1)]) == frozenset()
+
+
+def test_a_bad_label_is_never_sent_to_score() -> None:
+    assert refusals(letter(raw("labels", 1), 0, "bad_label")) == [
+        "it is a label, which nothing but a new label corrects"
+    ]
