@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-import click
 from msgspec import Struct
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -22,6 +21,7 @@ from streamapp.contracts.messages import Label, LabelRequest, Sentiment
 from streamapp.contracts.topics import LABELS
 from streamapp.core.foreign_text import printable
 from streamapp.local.label_queue import LabelQueue
+from streamapp.local.terminal_keys import terminal_keys
 from streamapp.settings import Settings
 
 ACK_TIMEOUT_SECONDS: Final = 60
@@ -30,7 +30,6 @@ SENTIMENT_KEYS: Final[dict[str, Sentiment]] = {
     "1": "negative", "n": "negative", "2": "neutral", "o": "neutral", "3": "positive", "p": "positive",
 }  # fmt: skip
 TOPIC_KEYS: Final = string.ascii_lowercase + string.ascii_uppercase
-ESCAPE: Final = "\x1b"
 
 Keys = Iterator[str]
 
@@ -158,19 +157,8 @@ def post_panel(request: LabelRequest, place: tuple[int, int]) -> Panel:
     return Panel(Group(*parts), title=Text(title), title_align="left")
 
 
-def read_keys() -> Keys:
-    """Keys of the terminal one by one, typed ahead or not; arrows and other sequences are left out. Ends at Ctrl-D."""
-    while True:
-        try:
-            typed = click.getchar()
-        except EOFError:
-            return
-        if not typed.startswith(ESCAPE):
-            yield from typed
-
-
 def review_queue(settings: Settings, console: Console, queue: LabelQueue, options: ReviewOptions) -> Reviewed:
-    """A sitting at this terminal, labels to Kafka. Raises the client's errors and KeyboardInterrupt."""
+    """A sitting at this terminal, labels to Kafka. Raises the client's errors."""
     producer = open_producer(settings.broker)
     topic = settings.topics.prefix + LABELS.name
 
@@ -179,7 +167,8 @@ def review_queue(settings: Settings, console: Console, queue: LabelQueue, option
         sent.get(timeout=ACK_TIMEOUT_SECONDS)
 
     try:
-        return Review(console, read_keys(), send, options).run(queue)
+        with terminal_keys() as keys:
+            return Review(console, keys, send, options).run(queue)
     finally:
         producer.close(timeout=ACK_TIMEOUT_SECONDS)
 
