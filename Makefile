@@ -36,14 +36,14 @@ demo: $(VENV)/.runtime ## Watch a simulated trading day on a real Kafka (about t
 test: test-serving ## Run every test, real broker included
 
 test-serving: $(VENV)/.dev debian-packages ## Run the tests of the serving side, real broker included (under 20 minutes)
-	@$(PYTEST) $(PARALLEL) -m "not chaos" --ignore tests/unit/retrain $(TEST_ARGS)
+	@$(PYTEST) $(PARALLEL) -m "not chaos" --ignore tests/unit/retrain/training --ignore tests/retrain_e2e $(TEST_ARGS)
 
 test-training: $(VENV)/.dev ## Run the tests of training (installs torch, about 6 GB)
 	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[cpu,dev,retrain]'
-	@$(PYTEST) tests/unit/retrain $(TEST_ARGS)
+	@$(PYTEST) tests/unit/retrain tests/retrain_e2e $(TEST_ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that need no broker (under a minute)
-	@$(PYTEST) -m "not broker and not chaos and not slow" --ignore tests/unit/retrain $(TEST_ARGS)
+	@$(PYTEST) -m "not broker and not chaos and not slow" --ignore tests/unit/retrain/training --ignore tests/retrain_e2e $(TEST_ARGS)
 
 chaos: $(VENV)/.dev ## Run the long fault tests (an hour)
 	@$(PYTEST) $(PARALLEL) -m chaos --timeout 14400 $(TEST_ARGS)

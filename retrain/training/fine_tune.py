@@ -15,9 +15,9 @@ from msgspec import Struct
 from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
+from retrain.core.figures import macro_f1
 from retrain.training.examples import Example
-from retrain.training.figures import macro_f1
-from retrain.training.network import Logits, MultiHeadEncoder, Pooling, load_weights
+from retrain.training.network import Logits, MultiHeadEncoder, Pooling, TextNetwork, load_weights
 from streamapp.contracts.encoding import TextEncoder, TokenIds
 
 _NO_LABEL = -100
@@ -117,7 +117,7 @@ def dev_macro_f1(network: MultiHeadEncoder, encoder: TextEncoder, dev: Sequence[
 
 
 def all_logits(
-    network: MultiHeadEncoder, encoder: TextEncoder, texts: Sequence[str], texts_a_batch: int = 32
+    network: TextNetwork, encoder: TextEncoder, texts: Sequence[str], texts_a_batch: int = 32
 ) -> Logits:
     """The logits of `texts`, in order, float32, without dropout."""
     network.eval()

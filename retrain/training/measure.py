@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from retrain.core.figures import HeadFigures, head_figures
 from retrain.training.examples import Example, SourceSet, read_examples
-from retrain.training.figures import HeadFigures, head_figures
 from streamapp.inference.onnx_model import OnnxModel
 
 Figures = dict[str, dict[str, HeadFigures]]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retrain.training.figures import HeadFigures
+from retrain.core.figures import HeadFigures
 from streamapp.contracts.manifest import Manifest
 
 _FIGURES = """## Figures

@@ -1,4 +1,4 @@
-"""The network: one small encoder shared by a sentiment head and a topic head.
+"""The networks: one small encoder shared by a sentiment head and a topic head, or somebody's sequence classifier.
 
 Must not know data sets, files of a bundle or how it is trained.
 """
@@ -39,6 +39,35 @@ class MultiHeadEncoder(nn.Module):  # type: ignore[misc]  # torch is not there f
         return {head: layer(dropped) for head, layer in self.heads.items()}
 
 
+class ClassifierNetwork(nn.Module):  # type: ignore[misc]  # torch is not there for type checks
+    """A Hugging Face sequence classifier behind the same face, with one head.
+
+    `groups` says for each of our labels which of the classifier's it stands for; those of several add up (log-sum-exp
+    of logits, which adds probabilities). Dropout is the classifier's own.
+    """
+
+    def __init__(
+        self, classifier: nn.Module, head: str, labels: tuple[str, ...], groups: tuple[tuple[int, ...], ...]
+    ) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.head = head
+        self.labels = {head: labels}
+        self.groups = groups
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Logits:
+        """The logits of the one head, in float32."""
+        raw = self.classifier(input_ids=input_ids, attention_mask=attention_mask).logits.float()
+        columns = [
+            raw[:, group[0]] if len(group) == 1 else torch.logsumexp(raw[:, list(group)], dim=1)
+            for group in self.groups
+        ]
+        return {self.head: torch.stack(columns, dim=1)}
+
+
+TextNetwork = MultiHeadEncoder | ClassifierNetwork
+
+
 def pooled(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
     """One vector a text from the last layer: that of the first token, or the mean over what is not
     padding.
@@ -50,16 +79,24 @@ def pooled(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
 
 
 def new_network(
-    base: Path, labels: dict[str, tuple[str, ...]], pooling: Pooling = "cls", dropout: float = 0.1
+    base: Path | str, labels: dict[str, tuple[str, ...]], pooling: Pooling = "cls", dropout: float = 0.1
 ) -> MultiHeadEncoder:
-    """A network on the encoder in the folder `base`, heads fresh, embeddings of words frozen.
+    """A network on the encoder in the folder or of the hub id `base`, heads fresh, embeddings of words frozen.
 
     Half of MiniLM's weights are word vectors; trained on 40,000 short texts they only learn the texts by
     heart. Eager attention, because other kinds do not export to a graph that runtimes can fuse.
     """
-    encoder = AutoModel.from_pretrained(base, attn_implementation="eager", add_pooling_layer=False)
-    encoder.embeddings.requires_grad_(False)
-    return MultiHeadEncoder(encoder, labels, pooling, dropout)
+    encoder = AutoModel.from_pretrained(base, attn_implementation="eager")
+    return MultiHeadEncoder(frozen_words(encoder), labels, pooling, dropout)
+
+
+def frozen_words(encoder: nn.Module) -> nn.Module:
+    """`encoder` with its embeddings frozen and without a pooler, which no head of ours reads."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+    embeddings = getattr(encoder, "embeddings", None) or encoder.get_input_embeddings()
+    embeddings.requires_grad_(False)
+    return encoder
 
 
 def load_weights(network: MultiHeadEncoder, path: Path) -> MultiHeadEncoder:

@@ -15,9 +15,9 @@ import onnx
 import torch
 from msgspec import Struct
 
+from retrain.core.figures import fitted_temperature
 from retrain.training.examples import Example, fingerprint, merged, read_examples, without_test_texts
 from retrain.training.export import check_parity, export_graph, round_to_half, stored_as_half
-from retrain.training.figures import fitted_temperature
 from retrain.training.fine_tune import TrainingSettings, all_logits, fine_tune
 from retrain.training.measure import benchmark_examples
 from retrain.training.network import MultiHeadEncoder, load_weights, new_network

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is absent: install the extra [retrain] to test figures")
 
-from retrain.training.figures import (  # only where the extra is installed
+from retrain.core.figures import (  # only where the extra is installed
     expected_calibration_error,
     fitted_temperature,
     head_figures,
