@@ -23,7 +23,8 @@ from streamapp.core.label_caps import HourlyCounts, SourcePlaces, StoriesTold, a
 from streamapp.core.novelty import Vocabulary
 from streamapp.core.story import MAX_POST_ID_BYTES, parse_fingerprint, scatter
 
-# One subject takes at most a quarter of what a source partition may ask in an hour, novelty at most half.
+# Of what a source partition may ask in an hour novelty takes at most half, and one subject a quarter for each reason:
+# counted together, a flood of novel posts would leave doubt no subject to ask about.
 SUBJECT_FRACTION = 4
 NOVEL_FRACTION = 2
 # Doubtful posts per request that may be made: enough to choose among after stories, sources and subjects are spread.
@@ -165,7 +166,7 @@ class RequestChooser:
 
     def _keys(self, scored: ScoredPost, reason: DrawnBy) -> list[str]:
         """What the request counts for. The first letter keeps kinds apart, whatever a feed calls itself."""
-        subjects = [f"s{subject}" for subject in subjects_of(scored)]
+        subjects = [f"s{reason}:{subject}" for subject in subjects_of(scored)]
         return ["a", f"f{scored.post.source or ''}", f"r{reason}", *subjects]
 
     def _has_room(self, counts: Tally[str], keys: list[str], place: int, moment_ms: int) -> bool:

@@ -1,3 +1,4 @@
+from collections import Counter
 from typing import get_args
 
 import pytest
@@ -161,6 +162,26 @@ def test_a_subject_takes_a_quarter_of_the_hour_at_most() -> None:
     drawn = chosen(posts)
     assert drawn[:60].count("uncertain") == 25
     assert drawn[60:].count("uncertain") == 3
+
+
+def test_a_flood_of_novel_posts_leaves_room_for_the_doubtful_ones() -> None:
+    vocabulary = Vocabulary(warm_up_posts=0)
+    flood = [
+        scored_post(
+            offset,
+            text=" ".join(
+                f"{letter}{chr(97 + offset // 26)}{chr(97 + offset % 26)}q" for letter in "abcdefgh"
+            ),
+            topic="macro",
+            event_time_ms=END_MS,
+        )
+        for offset in range(400)
+    ]
+    doubtful = [
+        scored_post(1_000 + n, verdict=DOUBTFUL, topic="macro", event_time_ms=END_MS) for n in range(40)
+    ]
+    drawn = chosen([*flood, *doubtful], chooser=RequestChooser(NO_AUDIT, ONE, vocabulary))
+    assert Counter(drawn) == {None: 390, "novel": 25, "uncertain": 25}
 
 
 def test_novel_posts_take_half_of_the_hour_at_most() -> None:
