@@ -117,6 +117,14 @@ class OpenMinute:
             return (Tally(version, channel, *counts),)
         return tuple(Tally(*origin, *self.counts[origin]) for origin in sorted(self.counts))
 
+    @property
+    def only_version(self) -> str | None:
+        """The version that scored all of the minute's posts; None where several did."""
+        first = next(iter(self.counts))[0]
+        if len(self.counts) > 1 and any(version != first for version, _ in self.counts):
+            return None
+        return first
+
     def _offer(self, activity: Activity, fingerprint: int, key: OrderKey) -> None:
         headlines = self.headlines
         if len(headlines) >= MINUTE_HEADLINES and key > headlines[-1].key:

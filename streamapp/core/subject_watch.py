@@ -28,7 +28,7 @@ from streamapp.core.alert import (
 from streamapp.core.event_time import HOUR_MS, MINUTE_MS, minute_of
 from streamapp.core.open_minute import OpenMinute
 from streamapp.core.story import LEADER_AGE_MS, Leader, StoryLeaders, format_fingerprint
-from streamapp.core.surge import Baseline, ScaledPast, SurgeRules, WindowCounts, assess
+from streamapp.core.surge import Baseline, ScaledPast, SurgeRules, WindowCounts, assess, may_surge, past_of
 from streamapp.core.version_past import (
     UNCHANGED,
     CommonScale,
@@ -72,12 +72,13 @@ class SubjectWatch:
     `offset` is that of the last message which changed it; `applied` the last applied offset per source partition;
     `decided_before` the minute after the last decided one and `watched_since` where the past begins, both None before
     the first decision. `origins` says which model versions counted the baseline; `scale`, shared by all subjects of
-    a partition, puts versions on one scale.
+    a partition, puts versions on one scale. `_only` spares looking at every minute of the window: (version, last
+    minute with posts) where one version counted both window and baseline, None where that is not so or not known.
     """
 
     __slots__ = (
-        "alert", "applied", "baseline", "closed", "decided_before", "last_seen_hour", "leaders", "offset", "open",
-        "origins", "rules", "scale", "subject", "watched_since",
+        "_only", "alert", "applied", "baseline", "closed", "decided_before", "last_seen_hour", "leaders", "offset",
+        "open", "origins", "rules", "scale", "subject", "watched_since",
     )  # fmt: skip
 
     def __init__(self, subject: str, rules: SurgeRules, baseline: Baseline, scale: CommonScale) -> None:
@@ -91,6 +92,7 @@ class SubjectWatch:
         self.baseline = baseline
         self.origins = PastOrigins()
         self.scale = scale
+        self._only: tuple[str, int] | None = None
         self.alert: OpenAlert | None = None
         self.decided_before: int | None = None
         self.watched_since: int | None = None
@@ -167,13 +169,16 @@ class SubjectWatch:
             self.leaders.forget_before(minute * MINUTE_MS - LEADER_AGE_MS)
             stories, negative_stories = self._count_stories(opened)
             tallies = opened.tallies
+            if self._only is not None:
+                only = opened.only_version == self._only[0]
+                self._only = (self._only[0], minute) if only else None
             self.closed[minute] = closed = ClosedMinute(
                 negative=opened.negative,
                 neutral=opened.neutral,
                 positive=opened.positive,
                 stories=stories,
                 negative_stories=negative_stories,
-                expected=self._past(weights_of([tallies])).expected_per_minute(self.rules),
+                expected=self._expected_per_minute(tallies),
                 revision=1,
                 tallies=settled(tallies, stories, negative_stories),
             )
@@ -194,6 +199,8 @@ class SubjectWatch:
                 self.baseline.advance(past + 1, self.rules)
                 self.origins.join(self.baseline, stories, negative, closed.tallies)
                 self.baseline.include(past, stories, negative, self.rules)
+        if self._only is not None and self._only[1] < minute:
+            self._only = None
         self.baseline.advance(minute, self.rules)
 
     def _past_scale(self) -> float:
@@ -244,9 +251,21 @@ class SubjectWatch:
         )
 
     def _weights(self) -> VersionWeights:
-        return weights_of(closed.tallies for closed in self.closed.values())
+        if self._only is not None:
+            return {self._only[0]: 1.0}
+        weights = weights_of(closed.tallies for closed in self.closed.values())
+        if len(weights) == 1 and self.origins.is_of(version := next(iter(weights))):
+            self._only = (version, max(minute for minute, closed in self.closed.items() if closed.tallies))
+        return weights
+
+    def _expected_per_minute(self, tallies: tuple[Tally, ...]) -> float:
+        if self._only is not None:
+            return self.baseline.expected_per_minute(self.rules)
+        return self._past(weights_of([tallies])).expected_per_minute(self.rules)
 
     def _past(self, weights: VersionWeights) -> ScaledPast:
+        if self._only is not None and len(weights) == 1 and self._only[0] in weights:
+            return past_of(self.baseline)
         return self.scale.past(self.subject, self.baseline, self.origins, weights)
 
     def _change(self, alert: OpenAlert, weights: VersionWeights) -> ScaleChange:
@@ -257,6 +276,8 @@ class SubjectWatch:
 
     def _decide(self, minute: int) -> list[Alert]:
         window = self._window()
+        if self.alert is None and not may_surge(window, self.rules):
+            return []
         weights = self._weights()
         if self.alert is None:
             assessment = assess(window, self._past(weights), self.rules)

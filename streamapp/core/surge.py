@@ -94,7 +94,9 @@ class Baseline(Struct, array_like=True):
 
     def expected_per_minute(self, rules: SurgeRules) -> float:
         """Negative stories a minute that this past leads to expect."""
-        return past_of(self).expected_per_minute(rules)
+        return (rules.prior_negative_stories + self.negative_stories) / (
+            rules.prior_minutes + self.exposure_minutes
+        )
 
     def expected_share(self, rules: SurgeRules) -> float:
         """Share of negative among all stories that this past leads to expect."""
@@ -156,6 +158,11 @@ class Assessment(Struct, frozen=True, kw_only=True):
     expected_share: float
     share_probability: float
     is_surge: bool
+
+
+def may_surge(window: WindowCounts, rules: SurgeRules) -> bool:
+    """Whether any past at all could make a surge of the window: spares the rest of the judgement."""
+    return window.negative_stories >= rules.min_negative_stories or rules.share_probability >= 1.0
 
 
 def assess(window: WindowCounts, baseline: Baseline | ScaledPast, rules: SurgeRules) -> Assessment:

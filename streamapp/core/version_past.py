@@ -67,6 +67,9 @@ class PastOrigins:
             if len(self.parts) == 1 and origin in self.parts:
                 return
         self._mix(before, stories, negative, tallies)
+        # Two channels of one version are always kept.
+        if len(self.parts) > 2:
+            self._drop_smallest()
 
     def _mix(self, before: Baseline, stories: float, negative: float, tallies: tuple[Tally, ...]) -> None:
         kept_stories = _fraction(before.stories, stories)
@@ -75,6 +78,11 @@ class PastOrigins:
             part.stories *= kept_stories
             part.negative *= kept_negative
         owned_stories, owned_negative = (1 - kept_stories, 1 - kept_negative) if self.parts else (1.0, 1.0)
+        if len(tallies) == 1:
+            part = self.parts.setdefault((tallies[0].version, tallies[0].channel), Part(0.0, 0.0))
+            part.stories += owned_stories
+            part.negative += owned_negative
+            return
         posts = sum(tally.negative + tally.other for tally in tallies)
         negatives = sum(tally.negative for tally in tallies)
         for tally in tallies:
@@ -82,7 +90,6 @@ class PastOrigins:
             part = self.parts.setdefault((tally.version, tally.channel), Part(0.0, 0.0))
             part.stories += owned_stories * share
             part.negative += owned_negative * (tally.negative / negatives if negatives else share)
-        self._drop_smallest()
 
     def _drop_smallest(self) -> None:
         for origin, part in list(self.parts.items()):
