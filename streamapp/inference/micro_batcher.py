@@ -7,7 +7,7 @@ Must not know where texts come from or what becomes of the answers.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from streamapp.contracts.encoding import TokenIds
 from streamapp.core.verdict import HeadLabels
@@ -58,53 +58,26 @@ class MicroBatcher:
             self._executor.shutdown(wait=False)
 
     async def _answer(self, texts: Sequence[str]) -> list[Prediction]:
-        work = _Work(self.model, texts, self._token_budget)
         loop = asyncio.get_running_loop()
+        tokens = await loop.run_in_executor(self._executor, self.model.encode, texts)
+        waiting = deque(self.model.plan(tokens, self._token_budget))
+        answers = Answers(len(tokens))
+        takers = min(self.model.sessions, len(waiting))
+        jobs = [
+            loop.run_in_executor(self._executor, self._take, tokens, waiting, answers) for _ in range(takers)
+        ]
         try:
-            await loop.run_in_executor(self._executor, work.begin, self._executor)
-            await asyncio.gather(*(asyncio.wrap_future(helper) for helper in work.helpers))
+            await asyncio.gather(*jobs)
         except BaseException:
             # Cancelled or failed: what nobody waits for any more must not hold the sessions.
-            work.abandon()
+            waiting.clear()
             raise
-        return work.answers.in_order()
+        return answers.in_order()
 
-
-class _Work:
-    """One call: encoded by the thread that takes it up, then worked off by it and by whichever threads are free.
-
-    The first thread goes on with the model because behind other calls it would have to queue a second time.
-    """
-
-    def __init__(self, model: OnnxModel, texts: Sequence[str], token_budget: int) -> None:
-        self._model = model
-        self._texts = texts
-        self._token_budget = token_budget
-        self._tokens: list[TokenIds] = []
-        self._waiting: deque[list[int]] = deque()
-        self._abandoned = False
-        self.answers = Answers(len(texts))
-        self.helpers: list[Future[None]] = []
-
-    def begin(self, executor: ThreadPoolExecutor) -> None:
-        """Encode, ask for help where there is work for more than one thread, and work."""
-        self._tokens = self._model.encode(self._texts)
-        plan = self._model.plan(self._tokens, self._token_budget)
-        if self._abandoned:
-            return
-        self._waiting.extend(plan)
-        self.helpers = [executor.submit(self._take) for _ in range(min(self._model.sessions, len(plan)) - 1)]
-        self._take()
-
-    def abandon(self) -> None:
-        """Begin no further batch."""
-        self._abandoned = True
-        self._waiting.clear()
-
-    def _take(self) -> None:
-        while not self._abandoned:
+    def _take(self, tokens: Sequence[TokenIds], waiting: deque[list[int]], answers: Answers) -> None:
+        while True:
             try:
-                batch = self._waiting.popleft()
+                batch = waiting.popleft()
             except IndexError:
                 return
-            self.answers.run(self._model, self._tokens, batch)
+            answers.run(self.model, tokens, batch)
