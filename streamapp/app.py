@@ -316,7 +316,7 @@ def build_faust_app(settings: Settings) -> StreamApp:
         consumer_group_instance_id=worker.instance_id,
         consumer_max_fetch_size=4 * 1024 * 1024,
         # Messages of one delivery leave together anyway: nothing is sent before the event loop turns. A linger would
-        # only delay every delivery by its whole length (docs/experiments.md, latency at half load).
+        # only delay every delivery by its whole length (docs/experiments.md).
         producer_linger=0.0,
         producer_max_batch_size=262_144,
         producer_request_timeout=30.0,
