@@ -14,12 +14,12 @@ import pytest
 pytest.importorskip("torch", reason="torch is absent: install the extra [retrain] to test a run")
 pytest.importorskip("peft", reason="peft is absent: install the extra [retrain] to test a run")
 
-from retrain.core.run_request import OUTCOME_FILE, RetrainRequest, RunOutcome, encode_run  # noqa: E402
-from retrain.core.run_settings import GateSettings, TrainingSettings  # noqa: E402
-from retrain.run import read_outcome  # noqa: E402
-from streamapp.contracts.bundle import read_bundle  # noqa: E402
-from streamapp.contracts.manifest import REPORT_FILE  # noqa: E402
-from tests.tiny_network import tiny_champion, tiny_golden, tiny_labels, write_lines  # noqa: E402
+from retrain.core.run_request import OUTCOME_FILE, RetrainRequest, RunOutcome, encode_run
+from retrain.core.run_settings import GateSettings, TrainingSettings
+from retrain.run import read_outcome
+from streamapp.contracts.bundle import read_bundle
+from streamapp.contracts.manifest import REPORT_FILE
+from tests.tiny_network import tiny_champion, tiny_golden, tiny_labels, write_lines
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TRAINING = TrainingSettings(
