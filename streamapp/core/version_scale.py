@@ -130,21 +130,29 @@ class _Seen:
 
 
 def _step(seen: _Seen, channel: str, topic: str | None) -> _Step:
-    """The chain of groups: any two models, the gate, the shadow, its channel, its topic there."""
+    """The chain of groups: any two models, the gate, other channels, the channel's other topics, the topic.
+
+    No post stands in two of them, or few posts would be believed as if they were many.
+    """
     habits = _Habits(
         _shrunk(0.0, 0.0, Estimate(ROOT_NEGATIVE_STAYS, 0.0), ROOT_POSTS),
         _shrunk(0.0, 0.0, Estimate(ROOT_OTHER_TURNS, 0.0), ROOT_POSTS),
     )
     strength = ROOT_POSTS
-    for counts in (seen.total(gate=True), seen.total(), seen.total(channel=channel)):
+    here = seen.total(channel=channel)
+    cell = [0] * GROUP_SIZE if topic is None else seen.cell(channel, topic)
+    for counts in (seen.total(gate=True), _without(seen.total(), here), _without(here, cell)):
         if any(counts):
             habits = _learn(habits, counts, strength)
             strength = HABIT_POSTS
     if topic is None:
         negative, other = habits
         return _Step(negative, other, 1 - negative.mean, 1 - other.mean)
-    cell = seen.cell(channel, topic)
-    return _with_moves(_learn(habits, cell, strength), cell, seen.total(channel=channel))
+    return _with_moves(_learn(habits, cell, strength), cell, here)
+
+
+def _without(counts: Counts, part: Counts) -> Counts:
+    return [every - some for every, some in zip(counts, part, strict=True)]
 
 
 def _learn(habits: _Habits, counts: Counts, strength: float) -> _Habits:

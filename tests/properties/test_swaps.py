@@ -81,6 +81,32 @@ def test_a_real_surge_across_the_change_is_found_on_its_subject_only(model: Mode
     assert sum(bool(found) for found in days) >= 19
 
 
+def lives(log: list[SubjectActivity]) -> list[tuple[str, int, float]]:
+    """(subject, revisions, minute of the resolution after the swap) of every alert that was open at the swap."""
+    watch = PartitionWatch(WatchRules())
+    told = [come for offset, message in enumerate(log) for come in watch.apply(offset, message)]
+    alerts = [alert for alert in told if isinstance(alert, Alert) and alert.state == "resolved"]
+    return [
+        (alert.subject, alert.revision, alert.window_end_ms / MINUTE_MS - START_MS / MINUTE_MS - SWAP_MINUTE)
+        for alert in alerts
+        if alert.opened_at_ms < START_MS + SWAP_MINUTE * MINUTE_MS < alert.window_end_ms
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [half_as_many, thirty_points_more])
+def test_an_alert_that_is_open_when_the_model_changes_lives_about_as_long_as_without_the_change(
+    model: Model,
+) -> None:
+    boost = Boost(SWAP_MINUTE - 120, SWAP_MINUTE + 120, 4.0, 1.0, (SURGING,))
+    for seed in range(5):
+        posts = day(seed, boost)
+        ((subject, _, resolved),) = lives(swap_log(posts, same))
+        ((changed_subject, _, changed_resolved),) = lives(swap_log(posts, model))
+        assert subject == changed_subject == SURGING
+        assert abs(resolved - changed_resolved) <= 30
+
+
 def wild_swaps(seed: int) -> list[SubjectActivity]:
     """A wild log in which versions follow each other, mix and come back, with pairs of some of the changes."""
     chance = random.Random(seed)
