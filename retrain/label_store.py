@@ -255,9 +255,10 @@ class LabelStore:
             "SELECT 1 FROM erased WHERE kind = 'post' AND hash = ?", (self._key.hash("post", noted.post_id),)
         ):
             return
-        # Uniformly drawn stays uniformly drawn, whatever else brought the post up.
+        # Uniformly drawn stays so, whatever else brought the post up; an alert knows no more than the headline.
         self._database.execute(
-            "INSERT INTO post VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (post_id) DO UPDATE SET text = excluded.text, "
+            "INSERT INTO post VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (post_id) DO UPDATE SET "
+            "text = CASE WHEN excluded.drawn = 'alert' THEN text ELSE excluded.text END, "
             "channel = excluded.channel, source = coalesce(excluded.source, source), "
             "noted_at_ms = excluded.noted_at_ms, "
             "drawn = CASE WHEN drawn = 'audit' THEN drawn ELSE excluded.drawn END",

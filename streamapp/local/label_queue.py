@@ -25,10 +25,7 @@ class LabelQueue:
         newest: dict[str, tuple[int, LabelRequest]] = {}
         for at_ms, request in sorted(requests, key=lambda each: each[0]):
             before = newest.get(request.post_id)
-            # Uniformly drawn stays so, whatever else brought the post up: such labels judge the model.
-            if before is not None and before[1].drawn == "audit":
-                request = msgspec.structs.replace(request, drawn="audit")  # noqa: PLW2901
-            newest[request.post_id] = (at_ms, request)
+            newest[request.post_id] = (at_ms, _merged(before[1], request) if before is not None else request)
         ordered = sorted(newest.values(), key=lambda each: each[0], reverse=True)
         self.waiting: list[LabelRequest] = [
             request for _, request in ordered if request.post_id not in labelled
@@ -58,6 +55,15 @@ class LabelQueue:
         ]
         queue.left = len(queue.waiting)
         return queue
+
+
+def _merged(before: LabelRequest, request: LabelRequest) -> LabelRequest:
+    """The newer request of a post. Uniformly drawn stays so, and blind: such labels judge the model."""
+    if request.drawn == "alert":  # it knows no more of the text than the headline
+        request = msgspec.structs.replace(request, text=before.text, source=before.source or request.source)
+    if before.drawn == "audit":
+        request = msgspec.structs.replace(request, drawn="audit", verdict=None, model_version=None)
+    return request
 
 
 def _request(record: RawRecord) -> LabelRequest | None:

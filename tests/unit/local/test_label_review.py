@@ -90,17 +90,12 @@ def test_nothing_in_a_post_steers_the_terminal() -> None:
     assert "[bold red]markup[/]" in shown
 
 
-def test_the_queue_is_newest_first_without_what_people_labelled_and_keeps_uniform_draws() -> None:
-    waiting = LabelQueue(
-        [
-            (1, request("old")),
-            (2, request("twice", "audit")),
-            (3, request("done")),
-            (4, request("twice", "novel")),
-        ],
-        {"done"},
-    )
-    assert [(each.post_id, each.drawn) for each in waiting.waiting] == [
-        ("twice", "audit"),
-        ("old", "uncertain"),
-    ]
+def test_the_queue_is_newest_first_and_leaves_out_what_people_labelled() -> None:
+    waiting = LabelQueue([(1, request("old")), (2, request("new")), (3, request("done"))], {"done"})
+    assert [each.post_id for each in waiting.waiting] == ["new", "old"]
+
+
+def test_an_audited_post_that_an_alert_brings_up_again_stays_audited_blind_and_whole() -> None:
+    headline = request("twice", "alert", text="Shares")
+    waiting = LabelQueue([(1, request("twice", "audit", text="Shares fall")), (2, headline)], set()).waiting
+    assert [(each.drawn, each.text, each.verdict) for each in waiting] == [("audit", "Shares fall", None)]

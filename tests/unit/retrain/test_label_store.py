@@ -144,6 +144,7 @@ def test_known_posts_are_those_of_requests_and_of_labels_with_a_text(store: Labe
 def test_a_post_once_drawn_uniformly_stays_so_when_another_request_names_it(store: LabelStore) -> None:
     store.add([record(0, label("p", text=None, channel=None))], posts=[noted("p", drawn="audit")])
     store.add([], posts=[noted("p", "The corrected text", drawn="novel")])
+    store.add([], posts=[noted("p", "The corr", drawn="alert")])
     assert [(each.drawn, each.text) for each in store.current()] == [("audit", "The corrected text")]
 
 
