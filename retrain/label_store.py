@@ -24,6 +24,7 @@ from streamapp.contracts.messages import Label, LabelOrigin
 
 DAY_MS: Final = 86_400_000
 BUSY_TIMEOUT_SECONDS: Final = 30.0
+ERASER: Final = "service:erase"
 
 SourcePartition = tuple[str, int]
 Clock = Callable[[], float]
@@ -169,14 +170,14 @@ class LabelStore:
         rows = self._rows("SELECT origin, count(*) AS labels FROM label GROUP BY origin")
         return {row["origin"]: row["labels"] for row in rows}
 
-    def erase_post(self, post_id: str) -> Erased:
-        """Takes a post away, text, labels and all, and refuses it from now on."""
-        return self._erase("post", self._key.hash("post", post_id), "post_id", post_id)
+    def erase_post(self, post_id: str, actor: str = ERASER) -> Erased:
+        """Takes a post away, text, labels and all, and refuses it from now on. `actor` is who asked for it."""
+        return self._erase(("post", self._key.hash("post", post_id)), "post_id", post_id, actor)
 
-    def erase_author(self, author: str) -> Erased:
-        """Takes an author's labels away; those that were made before now stay refused."""
+    def erase_author(self, author: str, actor: str = ERASER) -> Erased:
+        """Takes an author's labels away; those that were made before now stay refused. `actor` is who asked for it."""
         hashed = self._key.author(author)
-        return self._erase("author", hashed, "author", hashed)
+        return self._erase(("author", hashed), "author", hashed, actor)
 
     def was_erased(self, label: Label) -> bool:
         """Whether `add` would refuse this label because its post or author was erased."""
@@ -286,7 +287,8 @@ class LabelStore:
             (now_ms - self._unlabelled_ms,),
         )
 
-    def _erase(self, kind: str, hashed: str, column: str, value: str) -> Erased:
+    def _erase(self, erased: tuple[str, str], column: str, value: str, actor: str) -> Erased:
+        kind, hashed = erased
         now_ms = self._now_ms()
         with self._transaction():
             labels = self._database.execute(f"DELETE FROM label WHERE {column} = ?", (value,)).rowcount
@@ -294,9 +296,8 @@ class LabelStore:
             if kind == "post":
                 posts = self._database.execute("DELETE FROM post WHERE post_id = ?", (value,)).rowcount
             self._database.execute("INSERT OR REPLACE INTO erased VALUES (?, ?, ?)", (kind, hashed, now_ms))
-            self._insert_audit(
-                AuditRecord(at_ms=now_ms, actor="service:erase", action=f"erased {kind}", detail=hashed)
-            )
+            done = AuditRecord(at_ms=now_ms, actor=actor, action=f"erased {kind}", detail=hashed)
+            self._insert_audit(done)
         # The log of changes still holds the old pages until it is written back and cut to nothing.
         with self._failures():
             busy = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]

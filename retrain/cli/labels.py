@@ -3,6 +3,7 @@
 `streamapp labels` is the other side: it sends labels to Kafka and knows no store.
 """
 
+import getpass
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from retrain.cli.options import (
     stop,
     write_json,
 )
-from retrain.label_store import Erased
+from retrain.label_store import ERASER, Erased
 from streamapp.contracts.messages import LabelOrigin
 from streamapp.core.foreign_text import printable
 from streamapp.core.payload_time import parse_time
@@ -66,6 +67,7 @@ def erase(
         str | None, typer.Option(help="The id of a post: its text and every label of it.")
     ] = None,
     author: Annotated[str | None, typer.Option(help="The name of an author: every label by them.")] = None,
+    actor: Annotated[str | None, typer.Option("--as", help="Who asks for it; else your login name.")] = None,
     config: ConfigFile = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -76,8 +78,11 @@ def erase(
     """
     if (post is None) == (author is None):
         raise stop("say what: --post ID or --author NAME", EXIT_USAGE)
+    by = actor or _login()
     with open_store(settings_from(config)) as store:
-        erased: Erased = store.erase_post(post) if post is not None else store.erase_author(author or "")
+        erased: Erased = (
+            store.erase_author(author, by) if author is not None else store.erase_post(post or "", by)
+        )
     out = speaker(json_file)
     out.print(f"erased {erased.labels} labels and {erased.posts} posts")
     if not erased.wiped:
@@ -106,3 +111,10 @@ def audit(
         table.add_row(at, printable(each.actor), printable(each.action), printable(each.detail))
     speaker(json_file).print(table)
     write_json(found, json_file)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ERASER

@@ -48,7 +48,9 @@ def test_erase_takes_one_thing_and_says_when_there_was_nothing(filled: Path) -> 
     done = invoke(filled, "erase", "--author", "ana", "--json", "-")
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"labels": 2, "posts": 0, "wiped": True})
     assert invoke(filled, "erase", "--author", "ana").exit_code == 4
-    assert invoke(filled, "erase", "--post", "n-2").exit_code == 0
+    assert invoke(filled, "erase", "--post", "n-2", "--as", "boss").exit_code == 0
+    audit = json.loads(invoke(filled, "audit", "--author", "boss", "--json", "-").stdout)
+    assert [each["action"] for each in audit] == ["erased post"]
     assert invoke(filled, "export").stdout == ""
     assert invoke(filled, "erase").exit_code == 2
     assert invoke(filled, "erase", "--post", "n-2", "--author", "bo").exit_code == 2
