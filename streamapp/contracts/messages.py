@@ -303,7 +303,9 @@ class Label(Struct, frozen=True, kw_only=True, tag_field="type", tag="label"):
 
 
 class ModelAnnounced(Struct, frozen=True, kw_only=True, tag_field="type", tag="model-announced"):
-    """Makes workers load a bundle. Counts only if `sequence` is the champion's + 1 and `replaces` its digest."""
+    """Makes workers load a bundle. Counts only by the rule of contracts/champion.py: `sequence` is the champion's + 1
+    and `replaces` its digest. `pinned`: from here on only a person announces another, until one does without it.
+    """
 
     contract_version: int = CONTRACT_VERSION
     model_name: str
@@ -315,13 +317,18 @@ class ModelAnnounced(Struct, frozen=True, kw_only=True, tag_field="type", tag="m
     announced_at_ms: int
     announced_by: str
     reason: str
+    pinned: bool = False
 
 
 ModelEventKind = Literal["fetched", "refused", "shadowing", "serving", "rolled_back", "failed"]
+ModelEventCause = Literal["", "bundle", "parity", "shadow", "errors", "not_finite", "latency", "store"]
 
 
 class ModelEvent(Struct, frozen=True, kw_only=True, tag_field="type", tag="model-event"):
-    """What a worker did with a bundle. Key: model name."""
+    """What a worker did with a bundle. Key: model name.
+
+    `cause` is why it was refused, failed or rolled back: a second worker with the same cause may speak for all.
+    """
 
     contract_version: int = CONTRACT_VERSION
     model_name: str
@@ -331,6 +338,7 @@ class ModelEvent(Struct, frozen=True, kw_only=True, tag_field="type", tag="model
     event: ModelEventKind
     happened_at_ms: int
     detail: str = ""
+    cause: ModelEventCause = ""
 
 
 class TopicIdentity(Struct, frozen=True, kw_only=True, tag_field="type", tag="topic-identity"):
