@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,17 @@ from aiokafka import AIOKafkaProducer
 
 from streamapp import metrics
 from streamapp.agents.assignment import Assignment, AssignmentPlan
+from streamapp.agents.first_model import FirstModel
 from streamapp.agents.guard import Guard
 from streamapp.agents.input_control import InputControl
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.kafka_transport import StreamApp
 from streamapp.agents.labelling import Labelling, LabelTopics
+from streamapp.agents.model_care import Beginning, Surroundings, look_after
 from streamapp.agents.outbox import Outbox
 from streamapp.agents.pulse import PULSE_SECONDS, Pulse
 from streamapp.agents.score import AGENT as SCORE
-from streamapp.agents.score import OutputTopics, ScoreAgent, ScoreLimits, Scorer
+from streamapp.agents.score import ModelCare, OutputTopics, ScoreAgent, ScoreLimits, Scorer
 from streamapp.agents.ticker import Ticker
 from streamapp.agents.trend_store import TrendStore
 from streamapp.agents.watch import AGENT as WATCH
@@ -40,7 +42,6 @@ from streamapp.cluster.identity import (
     refuse_recreated,
 )
 from streamapp.contracts import topics
-from streamapp.contracts.bundle import read_bundle
 from streamapp.core.event_time import EventTimeRules
 from streamapp.core.frontier import FrontierTracker
 from streamapp.core.intake import InputFields, InputRules
@@ -49,13 +50,9 @@ from streamapp.core.pausing import PauseRules
 from streamapp.core.surge import SurgeRules
 from streamapp.core.trend_state import WatchRules
 from streamapp.health import HealthServer, LivenessWatch, Vitals
-from streamapp.inference.language import LanguageDetector
-from streamapp.inference.micro_batcher import MicroBatcher
-from streamapp.inference.model_slot import ModelSlot, ServingModel
-from streamapp.inference.onnx_model import OnnxModel
+from streamapp.inference.model_loader import ModelLoader
 from streamapp.inference.text_reader import TextReader
 from streamapp.settings import InputSettings, Settings
-from streamapp.starter import STARTER_MODEL
 from streamapp.symbols import load_symbol_table
 
 log = logging.getLogger(__name__)
@@ -83,8 +80,8 @@ class Worker:
         self.vitals = Vitals(settings.worker.stall_timeout_seconds)
         self.app = build_faust_app(settings)
         self._unread: list[tuple[str, int]] = []
-        self.model: ServingModel
-        self.languages: tuple[str, ...]
+        self.beginning: Beginning
+        self._score: ScoreAgent
         self.health = HealthServer((settings.http.host, settings.http.port), self.vitals, metrics.REGISTRY)
         self.liveness = LivenessWatch(self.vitals, settings.worker.stall_exit_seconds)
 
@@ -97,45 +94,51 @@ class Worker:
         with closing(self.health):
             log.info("health and metrics on http://%s:%d", self.settings.http.host, self.health.port)
             self.vitals.block_ready("model", "is being loaded")
-            self.model, self.languages = self._load_model()
+            self._load_model()
             self.vitals.ready("model")
             self._wire()
             self.vitals.loop_begins(START_SECONDS + assignment_seconds(self.settings))
             self.liveness.start()
             GuardedWorker(self.app, self.guard, self.vitals, self.liveness).execute_from_commandline()
 
-    def _load_model(self) -> tuple[ServingModel, tuple[str, ...]]:
-        """The model and the languages that it reads. A benchmark puts one that costs nothing here.
+    def _load_model(self) -> None:
+        """The announced champion. A benchmark puts a model that costs nothing in its place.
 
         It may wait for as long as it takes: the worker is alive and not ready meanwhile, for the reason that
         `block_ready("model", ...)` was given last. What it raises ends the worker.
         """
         settings = self.settings
-        folder = Path(settings.model.bundle) if settings.model.bundle else STARTER_MODEL
-        model = OnnxModel.load(read_bundle(folder), settings.model)
-        model.warm_up()
-        log.info("model %s serves on %s (%s)", model.version, model.provider, model.provider_reason)
-        facts = {
-            "version": model.version,
-            "provider": model.provider,
-            "provider_reason": model.provider_reason,
-        }
-        metrics.MODEL.info(facts)
-        metrics.CPU_FALLBACK.set(
-            settings.model.provider == "cuda" and model.provider == "CPUExecutionProvider"
+        loader = ModelLoader(settings.model, settings.batching)
+        model, line = FirstModel(settings, loader, self.vitals, worker_name(settings)).load()
+        log.info(
+            "model %s serves on %s (%s)", model.version, model.model.provider, model.model.provider_reason
         )
-        self.vitals.details["model"] = facts
-        return MicroBatcher(model, settings.batching), model.manifest.languages
+        self.beginning = Beginning(model, line, loader)
+
+    def _look_after_model(self, outbox: Outbox, partitions: int) -> tuple[TextReader, ModelCare | None]:
+        """What reads texts with the model that serves, and who looks after that model."""
+        around = Surroundings(
+            worker=worker_name(self.settings),
+            outbox=outbox,
+            vitals=self.vitals,
+            exchange=self._exchange,
+            commit=self._commit,
+            activity_partitions=partitions,
+        )
+        serving, swapper = look_after(self.settings, self.beginning, around)
+        if self.settings.model.follow_announcements:
+            self.app.task(swapper.run)
+        return serving.reader, swapper
 
     def _wire(self) -> None:
         settings, names, app = self.settings, self.names, self.app
         outbox = Outbox(self._producer, DELIVERY_TIMEOUT_SECONDS, self.guard.check)
-        inputs = self._inputs()
+        inputs, partitions = self._inputs(), activity_partitions(settings)
         ticker = Ticker(
             FrontierTracker(worker_name(settings), int(settings.event_time.caught_up_age_seconds * 1000)),
             inputs,
             outbox,
-            (names["subject-activity"], activity_partitions(settings)),
+            (names["subject-activity"], partitions),
             self._end_offsets,
         )
         options = aiokafka_options(settings.broker)
@@ -161,7 +164,9 @@ class Worker:
         app.on_rebalance_complete.connect(prepare, weak=False)
         app.task(pulse.run)
         app.task(pulse.tell)
-        self._register(SCORE, inputs.topics, self._score_agent(inputs, outbox, ticker, control).consume)
+        scorer = self._scorer(inputs, *self._look_after_model(outbox, partitions))
+        self._score = self._score_agent(scorer, outbox, ticker, control)
+        self._register(SCORE, inputs.topics, self._score.consume)
         self._register(WATCH, [names["subject-activity"]], self._watch_agent(store, outbox).consume)
 
     async def _claim_unread(self, topic_names: list[str]) -> None:
@@ -190,11 +195,11 @@ class Worker:
         )
 
     def _score_agent(
-        self, inputs: Inputs, outbox: Outbox, ticker: Ticker, control: InputControl
+        self, scorer: Scorer, outbox: Outbox, ticker: Ticker, control: InputControl
     ) -> ScoreAgent:
         settings = self.settings
         return ScoreAgent(
-            self._scorer(inputs),
+            scorer,
             outbox,
             ticker,
             control,
@@ -202,7 +207,7 @@ class Worker:
                 self.names["scored-posts"], self.names["subject-activity"], self.names["dead-letters"]
             ),
             limits=ScoreLimits(settings.batching.max_posts, settings.batching.max_batches_in_flight),
-            labelling=self._labelling(inputs),
+            labelling=self._labelling(scorer.inputs),
         )
 
     def _labelling(self, inputs: Inputs) -> Labelling:
@@ -214,12 +219,10 @@ class Worker:
         topics = LabelTopics(self.names["label-requests"], self.names["labels"])
         return Labelling.of(settings.labels, places, topics)
 
-    def _scorer(self, inputs: Inputs) -> Scorer:
-        intake = self.settings.intake
-        language = LanguageDetector(self.languages, intake.language_probability, intake.language_min_letters)
-        reader = TextReader(ModelSlot(self.model), language, self.settings.batching.duplicate_cache_posts)
-        symbols = load_symbol_table(Path(intake.symbols_file) if intake.symbols_file else None)
-        return Scorer(inputs, reader, symbols)
+    def _scorer(self, inputs: Inputs, reader: TextReader, care: ModelCare | None) -> Scorer:
+        symbols_file = self.settings.intake.symbols_file
+        symbols = load_symbol_table(Path(symbols_file) if symbols_file else None)
+        return Scorer(inputs, reader, symbols, care)
 
     def _watch_agent(self, store: TrendStore, outbox: Outbox) -> WatchAgent:
         names = self.names
@@ -252,6 +255,12 @@ class Worker:
         )
         # An agent that raises must stop the process: Faust's default would acknowledge and carry on.
         self.app.agent(topic, name=name, supervisor_strategy=mode.CrashingSupervisor)(consume)
+
+    async def _exchange(self, change: Callable[[], Awaitable[None]]) -> None:
+        await self._score.exchange(change)
+
+    async def _commit(self) -> None:
+        await self.app.consumer.commit()
 
     def _producer(self) -> AIOKafkaProducer:
         return self.app.producer._producer

@@ -128,6 +128,35 @@ MODEL = Info(
 CPU_FALLBACK = Gauge(
     "streamapp_cpu_fallback", "1 when CUDA was asked for and the CPU serves.", registry=REGISTRY
 )
+MODEL_SEQUENCE = Gauge(
+    "streamapp_model_sequence", "Which announcement the model that serves comes from; 0: the settings' bundle.",
+    registry=REGISTRY,
+)  # fmt: skip
+MODEL_ANNOUNCED = Gauge(
+    "streamapp_model_announced_sequence", "Which announcement is the champion; another one serves while a new model "
+    "is tried, and where it was turned away.", registry=REGISTRY,
+)  # fmt: skip
+MODEL_EVENTS = Counter(
+    "streamapp_model_events", "What became of announced models here, and why.", ["event", "cause"],
+    registry=REGISTRY,
+)  # fmt: skip
+SHADOW_POSTS = Gauge("streamapp_shadow_posts", "Posts that the last shadow run compared.", registry=REGISTRY)
+SHADOW_DISAGREEMENT = Gauge(
+    "streamapp_shadow_disagreement_ratio", "Share of them whose sentiment the two models do not agree on.",
+    registry=REGISTRY,
+)  # fmt: skip
+SHADOW_LABEL_SHIFT = Gauge(
+    "streamapp_shadow_label_shift_ratio", "Share of them that moved to other labels on balance.",
+    registry=REGISTRY,
+)  # fmt: skip
+SHADOW_SLOWDOWN = Gauge(
+    "streamapp_shadow_slowdown_ratio", "Time a post of the new model by that of the serving one; 0: not timed.",
+    registry=REGISTRY,
+)  # fmt: skip
+SWAP_SECONDS = Histogram(
+    "streamapp_swap_seconds", "How long no batch began while models were exchanged.", buckets=_SECONDS,
+    registry=REGISTRY,
+)  # fmt: skip
 LOOP_LAG_SECONDS = Gauge(
     "streamapp_loop_lag_seconds", "How late the event loop's last tick was.", registry=REGISTRY
 )
@@ -162,6 +191,8 @@ CATALOGUE: tuple[MetricWrapperBase, ...] = (
     WATERMARK_TRAIL_SECONDS, LATENESS_SECONDS, LATE_POSTS, ALERTS, LABEL_REQUESTS, SELF_LABELS, OPEN_ALERTS, SURGE_OPEN,
     SURGES_UNNAMED, SUBJECTS, STATE_RECOVERY_SECONDS, STATE_BYTES, STATE_RECORDS, CONSUMER_LAG_POSTS,
     WAITING_RECORDS, PROGRESS_SECONDS, INPUT_PAUSED, OFFSETS_LOST, LAST_RECORD_SECONDS, MODEL,
-    CPU_FALLBACK, LOOP_LAG_SECONDS, LOOP_TICK_SECONDS, READY, BRIDGE_OPEN_ALERTS, BRIDGE_SENT,
+    CPU_FALLBACK, MODEL_SEQUENCE, MODEL_ANNOUNCED, MODEL_EVENTS, SHADOW_POSTS, SHADOW_DISAGREEMENT,
+    SHADOW_LABEL_SHIFT, SHADOW_SLOWDOWN, SWAP_SECONDS, LOOP_LAG_SECONDS, LOOP_TICK_SECONDS, READY,
+    BRIDGE_OPEN_ALERTS, BRIDGE_SENT,
     BRIDGE_FAILURES, BRIDGE_UNREADABLE, BRIDGE_LAST_SUCCESS,
 )  # fmt: skip

@@ -105,14 +105,41 @@ class WorkerSettings(SettingsGroup, frozen=True, kw_only=True):
 class ModelSettings(SettingsGroup, frozen=True, kw_only=True):
     """Which bundle serves and on what. `bundle` is a folder; empty means the starter model that ships.
 
-    `sessions` 0 means one per core that this process may use.
+    It serves until another is announced; workers of one group name the same one. `store` is the folder or URL where
+    bundles are published, `cache` the folder of fetched ones (empty: the user's cache folder). `sessions` 0 means one
+    per core that this process may use.
     """
 
     bundle: str = ""
+    follow_announcements: bool = True
+    store: str = ""
+    cache: str = ""
     provider: Literal["cpu", "cuda"] = "cpu"
     sessions: int = 0
     max_tokens: int = 256
     cuda_memory_limit_bytes: int = 4 * 1024**3
+
+
+class SwapSettings(SettingsGroup, frozen=True, kw_only=True):
+    """How an announced model earns its place; core/admission.py and core/probation.py say what each limit means.
+
+    It is compared on the last `shadow_recent_posts`, then on live ones until `shadow_posts` or `shadow_seconds`, in at
+    most `shadow_share` of the worker's time. Then it serves, watched for `probation_seconds`.
+    """
+
+    shadow_recent_posts: int = 500
+    shadow_posts: int = 500
+    shadow_seconds: float = 60.0
+    shadow_share: float = 0.1
+    least_posts: int = 50
+    most_disagreement: float = 0.5
+    most_label_shift: float = 0.5
+    most_slowdown: float = 5.0
+    probation_seconds: float = 3600.0
+    probation_least_posts: int = 200
+    probation_most_error_share: float = 0.05
+    probation_most_slowdown: float = 3.0
+    store_retry_seconds: float = 10.0
 
 
 class BatchSettings(SettingsGroup, frozen=True, kw_only=True):
@@ -224,6 +251,7 @@ class Settings(SettingsGroup, frozen=True, kw_only=True):
     )
     worker: WorkerSettings = WorkerSettings()
     model: ModelSettings = ModelSettings()
+    swap: SwapSettings = SwapSettings()
     batching: BatchSettings = BatchSettings()
     event_time: EventTimeSettings = EventTimeSettings()
     surge: SurgeSettings = SurgeSettings()

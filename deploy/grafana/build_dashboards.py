@@ -452,6 +452,51 @@ MODEL = (
         ),
     ),
     Panel(
+        "Announced and serving",
+        "none",
+        "The champion's announcement, and the one whose model serves, by worker. Apart for long: turned away.",
+        (
+            (f"max(streamapp_model_announced_sequence{{{WORKER}}})", "announced"),
+            (f"streamapp_model_sequence{{{WORKER}}}", "{{instance}}"),
+        ),
+    ),
+    Panel(
+        "What became of announced models",
+        "short",
+        "Events of the last hour with their cause; `model-events` has the words.",
+        one(
+            f"sum by (event, cause) (increase(streamapp_model_events_total{{{WORKER}}}[1h]))",
+            "{{event}} {{cause}}",
+        ),
+    ),
+    Panel(
+        "Shadow run",
+        "percentunit",
+        "What the last announced model did otherwise than the serving one, on the same posts.",
+        (
+            (f"max(streamapp_shadow_disagreement_ratio{{{WORKER}}})", "another sentiment"),
+            (f"max(streamapp_shadow_label_shift_ratio{{{WORKER}}})", "moved on balance"),
+        ),
+    ),
+    Panel(
+        "Shadow run: size and pace",
+        "short",
+        "Posts compared, and time a post of the announced model by that of the serving one.",
+        (
+            (f"sum(streamapp_shadow_posts{{{WORKER}}})", "posts"),
+            (f"max(streamapp_shadow_slowdown_ratio{{{WORKER}}})", "times as long"),
+        ),
+    ),
+    Panel(
+        "Standstill of a swap",
+        "s",
+        "How long no batch began while models were exchanged, over the last day.",
+        one(
+            f"histogram_quantile(0.95, sum by (le) (increase(streamapp_swap_seconds_bucket{{{WORKER}}}[1d])))",
+            "p95",
+        ),
+    ),
+    Panel(
         "Sentiment the model gives",
         "percentunit",
         "Share of each verdict. A jump at a model change is the model, not the market.",

@@ -7,8 +7,8 @@ message that it caused is, and offsets of one partition are acknowledged in orde
 import asyncio
 import time
 from collections import Counter as Tally
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -30,7 +30,7 @@ from streamapp.core.batching import BatchSize
 from streamapp.core.companies import SymbolTable, find_companies
 from streamapp.core.intake import Rejected
 from streamapp.core.verdict import ScoredText, give_verdict
-from streamapp.inference.text_reader import TextReader, UnreadableText
+from streamapp.inference.text_reader import ModelFailure, TextReader, UnreadableText
 
 AGENT = "score"
 UNKNOWN = "unknown"
@@ -55,13 +55,26 @@ class ScoredBatch(Struct, frozen=True):
         return ScoredBatch(self.records + later.records, self.results + later.results)
 
 
-class Scorer:
-    """The decisions of one batch: records to scored posts and rejections. No broker."""
+class ModelCare(Protocol):
+    """Who looks after the model (agents/model_care.py)."""
 
-    def __init__(self, inputs: Inputs, reader: TextReader, symbols: SymbolTable) -> None:
+    def note(self, results: Sequence[ScoredPost | Rejected]) -> None:
+        """A batch was scored."""
+
+    async def rescue(self, failure: ModelFailure) -> None:
+        """Put another model in the place of the one that failed, or raise `failure`."""
+
+
+class Scorer:
+    """The decisions of one batch: records to scored posts and rejections. Without `care` a failing model raises."""
+
+    def __init__(
+        self, inputs: Inputs, reader: TextReader, symbols: SymbolTable, care: ModelCare | None = None
+    ) -> None:
         self.inputs = inputs
         self._reader = reader
         self._symbols = symbols
+        self._care = care
 
     async def score(self, records: tuple[RawRecord, ...]) -> ScoredBatch:
         """One result a record, in order. Raises only what stops the process."""
@@ -69,12 +82,24 @@ class Scorer:
             taken = [self.inputs.take_in(record) for record in records]
         texts = [post.text for post in taken if isinstance(post, Post)]
         with metrics.STAGE_SECONDS.labels("inference").time():
-            readings = iter(await self._reader.read(texts))
+            readings = iter(await self._read(texts))
         results = tuple(
             self._judge(record, post, next(readings)) if isinstance(post, Post) else post
             for record, post in zip(records, taken, strict=True)
         )
+        if self._care is not None:
+            self._care.note(results)
         return ScoredBatch(records, results)
+
+    async def _read(self, texts: Sequence[str]) -> list[ScoredText | UnreadableText]:
+        """Nothing of a batch has left yet, so another model may read all of it."""
+        while True:
+            try:
+                return await self._reader.read(texts)
+            except ModelFailure as failure:
+                if self._care is None:
+                    raise
+                await self._care.rescue(failure)
 
     def _judge(
         self, record: RawRecord, post: Post, reading: ScoredText | UnreadableText

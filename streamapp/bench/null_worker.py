@@ -20,15 +20,17 @@ from streamapp import metrics
 from streamapp.agents.inbox import Inbox
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.outbox import Outbox
-from streamapp.agents.score import ScoreAgent, ScoredBatch, Scorer
+from streamapp.agents.score import ModelCare, ScoreAgent, ScoredBatch, Scorer
 from streamapp.agents.ticker import Ticker
 from streamapp.app import Worker
 from streamapp.contracts.messages import SENTIMENTS, Post, ScoredPost, Verdict
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.core.intake import Rejected
 from streamapp.core.verdict import HeadLabels
-from streamapp.inference.model_slot import ServingModel
+from streamapp.inference.language import LanguageDetector
+from streamapp.inference.model_slot import ModelSlot
 from streamapp.inference.onnx_model import Prediction
+from streamapp.inference.text_reader import TextReader
 from streamapp.settings import Settings, load_settings
 
 REACHES: Final = ("drain", "decode", "whole")
@@ -116,16 +118,22 @@ class NullWorker(Worker):
         self._reach = reach
         super().__init__(settings)
 
-    def _load_model(self) -> tuple[ServingModel, tuple[str, ...]]:
-        return cast("ServingModel", NullModel()), ("en",)
+    def _load_model(self) -> None:
+        """Nothing to load."""
 
-    def _scorer(self, inputs: Inputs) -> Scorer:
-        return super()._scorer(inputs) if self._reach == "whole" else DecodingScorer(inputs)
+    def _look_after_model(self, *_: object) -> tuple[TextReader, None]:
+        intake = self.settings.intake
+        language = LanguageDetector(("en",), intake.language_probability, intake.language_min_letters)
+        slot = ModelSlot(NullModel())
+        return TextReader(slot, language, self.settings.batching.duplicate_cache_posts), None
 
-    def _score_agent(self, inputs: Inputs, outbox: Outbox, ticker: Ticker, control: Any) -> ScoreAgent:
+    def _scorer(self, inputs: Inputs, reader: TextReader, care: ModelCare | None) -> Scorer:
+        return super()._scorer(inputs, reader, care) if self._reach == "whole" else DecodingScorer(inputs)
+
+    def _score_agent(self, scorer: Scorer, outbox: Outbox, ticker: Ticker, control: Any) -> ScoreAgent:
         if self._reach == "drain":
             return cast("ScoreAgent", DrainAgent(self.settings.batching.max_posts))
-        return super()._score_agent(inputs, outbox, ticker, control)
+        return super()._score_agent(scorer, outbox, ticker, control)
 
 
 def main(reach: str, config: Path) -> None:

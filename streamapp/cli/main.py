@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from streamapp.cli import bench, broker, labels, redrive, topics
+from streamapp.cli import bench, broker, labels, models, redrive, topics
 from streamapp.cli.alerts import alerts
 from streamapp.cli.bridge import bridge
 from streamapp.cli.demo import demo
@@ -32,6 +32,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(topics.app, name="topics")
 app.add_typer(redrive.app, name="redrive")
 app.add_typer(labels.app, name="labels")
+app.add_typer(models.app, name="models")
 
 
 @app.command()

@@ -55,15 +55,15 @@ def read_champions(access: BrokerAccess, topic: str, first: Champion) -> tuple[C
 
 
 def announce(
-    access: BrokerAccess, topic: str, record: ModelAnnounced, first: Champion, *, by_person: bool = False
+    access: BrokerAccess, topic: str, record: ModelAnnounced, first: Champion, *, despite_pin: bool = False
 ) -> Announced:
     """Writes `record` to the log, reads the log to its end and tells who won; a record that is there is not repeated.
 
-    Raises ChampionPinnedError where the champion is pinned and no person announces. A pin that lands in between wins by
-    its sequence like every other record.
+    Raises ChampionPinnedError where the champion is pinned, unless a person announces or a broken one is rolled back
+    (`despite_pin`). A pin that lands in between wins by its sequence like every other record.
     """
     line = read_champions(access, topic, first)
-    if line[-1].pinned and not by_person:
+    if line[-1].pinned and not despite_pin:
         pinned = line[-1]
         raise ChampionPinnedError(
             f"{pinned.model_version} is pinned by {pinned.announced_by}: {pinned.reason}"

@@ -1,5 +1,5 @@
-"""Does the consumer group read every partition? Static members that restart are given their old assignment back, so
-partitions that appeared meanwhile can be left to nobody.
+"""Who is in the consumer group, and does it read every partition? Static members that restart are given their old
+assignment back, so partitions that appeared meanwhile can be left to nobody.
 """
 
 from collections.abc import Sequence
@@ -30,3 +30,9 @@ def unread_partitions(settings: Settings, topics: Sequence[str]) -> list[tuple[s
         for number in assigned["partitions"]
     }
     return sorted(existing - read)
+
+
+def group_members(settings: Settings) -> int:
+    """How many workers the settings' group has now."""
+    with open_admin(settings.broker) as admin:
+        return len(admin.describe_groups([settings.worker.group])[settings.worker.group]["members"])

@@ -7,6 +7,7 @@ sequence 0; which one that is differs between releases, so what the first record
 
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import Struct
 
 from streamapp.contracts.manifest import Manifest
@@ -25,6 +26,7 @@ class Champion(Struct, frozen=True, kw_only=True):
     bundle_digest: str
     bundle_url: str
     pinned: bool = False
+    rolls_back: bool = False
     announced_at_ms: int = 0
     announced_by: str = ""
     reason: str = ""
@@ -71,6 +73,7 @@ def heir_of(announced: ModelAnnounced) -> Champion:
         bundle_digest=announced.bundle_digest,
         bundle_url=announced.bundle_url,
         pinned=announced.pinned,
+        rolls_back=announced.rolls_back,
         announced_at_ms=announced.announced_at_ms,
         announced_by=announced.announced_by,
         reason=announced.reason,
@@ -87,19 +90,25 @@ def champions(first: Champion, log: Iterable[ModelAnnounced]) -> tuple[Champion,
     return tuple(line)
 
 
-def before(line: Iterable[Champion]) -> Champion | None:
-    """The champion that a rollback brings back; None where there is none.
+def standing(line: Iterable[Champion]) -> tuple[Champion, ...]:
+    """The champions that nobody rolled back, oldest first, the present one last.
 
     A bundle that came back undoes everything after its first time, so two rollbacks in a row go back two champions and
     never forward to the one that was rolled back.
     """
-    standing: list[Champion] = []
+    kept: list[Champion] = []
     for champion in line:
-        known = [past.bundle_digest for past in standing]
+        known = [past.bundle_digest for past in kept]
         if champion.bundle_digest in known:
-            del standing[known.index(champion.bundle_digest) :]
-        standing.append(champion)
-    return standing[-2] if len(standing) > 1 else None
+            del kept[known.index(champion.bundle_digest) :]
+        kept.append(champion)
+    return tuple(kept)
+
+
+def before(line: Iterable[Champion]) -> Champion | None:
+    """The champion that a rollback brings back; None where there is none."""
+    kept = standing(line)
+    return kept[-2] if len(kept) > 1 else None
 
 
 def announcement(present: Champion, heir: Champion, announcer: Announcer, *, pinned: bool) -> ModelAnnounced:
@@ -120,4 +129,5 @@ def announcement(present: Champion, heir: Champion, announcer: Announcer, *, pin
 
 def rollback(present: Champion, past: Champion, announcer: Announcer) -> ModelAnnounced:
     """The record that brings `past` back. A pin stays: what was kept from changing still changes by a person only."""
-    return announcement(present, past, announcer, pinned=present.pinned)
+    record = announcement(present, past, announcer, pinned=present.pinned)
+    return msgspec.structs.replace(record, rolls_back=True)

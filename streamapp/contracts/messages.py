@@ -305,6 +305,7 @@ class Label(Struct, frozen=True, kw_only=True, tag_field="type", tag="label"):
 class ModelAnnounced(Struct, frozen=True, kw_only=True, tag_field="type", tag="model-announced"):
     """Makes workers load a bundle. Counts only by the rule of contracts/champion.py: `sequence` is the champion's + 1
     and `replaces` its digest. `pinned`: from here on only a person announces another, until one does without it.
+    `rolls_back`: it served before, so it needs no shadow run, which would judge it by the one that it is to replace.
     """
 
     contract_version: int = CONTRACT_VERSION
@@ -318,6 +319,7 @@ class ModelAnnounced(Struct, frozen=True, kw_only=True, tag_field="type", tag="m
     announced_by: str
     reason: str
     pinned: bool = False
+    rolls_back: bool = False
 
 
 ModelEventKind = Literal["fetched", "refused", "shadowing", "serving", "rolled_back", "failed"]

@@ -5,11 +5,13 @@ Must not know where texts come from or what becomes of the answers.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from streamapp.contracts.encoding import TokenIds
+from streamapp.core.probation import Pace
 from streamapp.core.verdict import HeadLabels
 from streamapp.inference.onnx_model import Answers, OnnxModel, Prediction
 from streamapp.settings import BatchSettings
@@ -24,6 +26,7 @@ class MicroBatcher:
         self._executor = ThreadPoolExecutor(model.sessions, thread_name_prefix="inference")
         self._calls = 0
         self._closing = False
+        self.pace = Pace()
 
     @property
     def version(self) -> str:
@@ -67,17 +70,20 @@ class MicroBatcher:
             loop.run_in_executor(self._executor, self._take, tokens, waiting, answers) for _ in range(takers)
         ]
         try:
-            await asyncio.gather(*jobs)
+            busy_seconds = await asyncio.gather(*jobs)
         except BaseException:
             # Cancelled or failed: what nobody waits for any more must not hold the sessions.
             waiting.clear()
             raise
+        self.pace = Pace(self.pace.seconds + sum(busy_seconds), self.pace.tokens + sum(map(len, tokens)))
         return answers.in_order()
 
-    def _take(self, tokens: Sequence[TokenIds], waiting: deque[list[int]], answers: Answers) -> None:
+    def _take(self, tokens: Sequence[TokenIds], waiting: deque[list[int]], answers: Answers) -> float:
+        """The seconds that this taker was busy."""
+        began = time.monotonic()
         while True:
             try:
                 batch = waiting.popleft()
             except IndexError:
-                return
+                return time.monotonic() - began
             answers.run(self.model, tokens, batch)

@@ -4,12 +4,13 @@ A text that makes the model raise is a value (`UnreadableText`), not an exceptio
 ordinary text too, or gives non-finite numbers in more than one batch, is at fault itself: `ModelFailure`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from cachetools import LRUCache
 from msgspec import Struct
 
-from streamapp.contracts.messages import DeadLetterReason
+from streamapp.contracts.messages import DeadLetterReason, ModelEventCause
 from streamapp.core.story import fingerprint, format_fingerprint
 from streamapp.core.verdict import HeadLabels, ScoredText, TextReading, sentiment_verdict, topic_verdict
 from streamapp.inference.language import LanguageDetector
@@ -21,7 +22,12 @@ ORDINARY_TEXT = "The company publishes its annual report."
 
 
 class ModelFailure(RuntimeError):
-    """The model, not a text, is at fault: stop without ack and let another model or process try."""
+    """The model `version`, not a text, is at fault: let another model try, or stop without ack."""
+
+    def __init__(self, version: str, cause: ModelEventCause, reason: str) -> None:
+        self.version = version
+        self.cause = cause
+        super().__init__(reason)
 
 
 class UnreadableText(Struct, frozen=True):
@@ -32,13 +38,15 @@ class UnreadableText(Struct, frozen=True):
 
 
 class TextReader:
-    """Reads texts with the current model. One instance a process; used by one event loop."""
+    """Reads texts with the current model. One instance a process; used by one event loop. `language` may be exchanged
+    with the model.
+    """
 
     def __init__(self, slot: ModelSlot, language: LanguageDetector, cache_texts: int) -> None:
         self._slot = slot
-        self._language = language
+        self.language = language
         self._cache: LRUCache[tuple[str, str], TextReading] = LRUCache(cache_texts)
-        self._batches_not_finite = 0
+        self._batches_not_finite: Counter[str] = Counter()
 
     async def read(self, texts: Sequence[str]) -> list[ScoredText | UnreadableText]:
         """One result a text, in order, all of one model version. Raises `ModelFailure`."""
@@ -88,7 +96,7 @@ class TextReader:
             sentiment=sentiment,
             topic=topic,
             story_fingerprint=format_fingerprint(fingerprint(text)),
-            other_language=self._language.is_other_language(text),
+            other_language=self.language.is_other_language(text),
         )
 
     async def _judge_model(self, model: ServingModel, read: dict[str, TextReading | UnreadableText]) -> None:
@@ -98,11 +106,15 @@ class TextReader:
         try:
             await model.predict([ORDINARY_TEXT])
         except Exception as error:
-            raise ModelFailure(f"the model fails on an ordinary text too: {unreadable[0].detail}") from error
+            raise ModelFailure(
+                model.version, "errors", f"the model fails on an ordinary text too: {unreadable[0].detail}"
+            ) from error
         if any(reading.reason == "not_finite" for reading in unreadable):
-            self._batches_not_finite += 1
-            if self._batches_not_finite > 1:
-                raise ModelFailure("the model gave non-finite numbers in more than one batch")
+            self._batches_not_finite[model.version] += 1
+            if self._batches_not_finite[model.version] > 1:
+                raise ModelFailure(
+                    model.version, "not_finite", "the model gave non-finite numbers in more than one batch"
+                )
 
 
 def _unreadable(error: Exception) -> UnreadableText:

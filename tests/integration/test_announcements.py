@@ -66,11 +66,11 @@ def test_a_pinned_champion_is_replaced_by_a_person_only(cluster: Callable[..., T
     test = cluster()
     topic = test.name("model-announcements")
     pinned = announce(
-        test.settings.broker, topic, record(FIRST, 1, pinned=True), FIRST, by_person=True
+        test.settings.broker, topic, record(FIRST, 1, pinned=True), FIRST, despite_pin=True
     ).champion
     with pytest.raises(ChampionPinnedError, match="m-1 is pinned by cli/ann: test"):
         announce(test.settings.broker, topic, record(pinned, 2), FIRST)
-    assert announce(test.settings.broker, topic, record(pinned, 2), FIRST, by_person=True).won
+    assert announce(test.settings.broker, topic, record(pinned, 2), FIRST, despite_pin=True).won
 
 
 def test_a_record_that_is_no_announcement_does_not_count(cluster: Callable[..., TestCluster]) -> None:
