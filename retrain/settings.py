@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from streamapp.settings import BrokerAccess, SettingsGroup, TopicSettings, read_settings
+from retrain.core.quality import QualityRules
+from retrain.core.trigger import ScheduleError, TriggerRules, check_rules
+from streamapp.settings import BrokerAccess, SettingsError, SettingsGroup, TopicSettings, read_settings
 
 ENVIRONMENT_PREFIX: Final = "RETRAIN_"
 
@@ -41,8 +43,72 @@ class ModelStoreSettings(SettingsGroup, frozen=True, kw_only=True):
     url: str = "models"
 
 
+class ScheduleSettings(SettingsGroup, frozen=True, kw_only=True):
+    """When a run begins by itself (core/trigger.py says what each number means); zero or empty switches a rule off."""
+
+    cron: str = "0 3 * * *"
+    timezone: str = "UTC"
+    new_labels: int = 200
+    fewest_new_labels: int = 20
+    rest_minutes: float = 30.0
+
+    def rules(self) -> TriggerRules:
+        """The rules as core knows them."""
+        return TriggerRules(
+            cron=self.cron,
+            timezone=self.timezone,
+            new_labels=self.new_labels,
+            fewest_new_labels=self.fewest_new_labels,
+            rest_seconds=self.rest_minutes * 60.0,
+        )
+
+
+class QualitySettings(SettingsGroup, frozen=True, kw_only=True):
+    """What the estimate of quality looks at, and its limits (core/quality.py).
+
+    `follow` off reads no scored posts. The estimate is over the last `window_hours`; without figures in the bundle
+    the first `reference_posts` of a channel under a champion are what later ones are compared with.
+    """
+
+    follow: bool = True
+    window_hours: int = 24
+    reference_posts: int = 2_000
+    accuracy_drop: float = 0.05
+    least_accuracy: float = 0.0
+    drift_limit: float = 0.25
+    fewest_posts: int = 500
+
+    def rules(self) -> QualityRules:
+        """The limits as core knows them."""
+        return QualityRules(
+            accuracy_drop=self.accuracy_drop,
+            least_accuracy=self.least_accuracy,
+            drift_limit=self.drift_limit,
+            fewest_posts=self.fewest_posts,
+        )
+
+
+class RunSettings(SettingsGroup, frozen=True, kw_only=True):
+    """Where runs are kept and what one may take; zero means no limit.
+
+    A child that fails is started `most_starts` times in all, each time from its last checkpoint. A broker or model
+    store that does not answer is asked again for `patience_seconds`, then the process ends and the run stays open.
+    Of ended runs the newest `keep` keep their files. `golden` and `rehearsal` are JSONL files; empty: what ships.
+    """
+
+    folder: str = "retrain-runs"
+    golden: str = ""
+    rehearsal: str = ""
+    max_hours: float = 12.0
+    max_memory_bytes: int = 0
+    grace_seconds: float = 20.0
+    most_starts: int = 3
+    patience_seconds: float = 900.0
+    keep: int = 5
+
+
 class HttpSettings(SettingsGroup, frozen=True, kw_only=True):
-    """Where /metrics and /livez answer. Port 0 takes a free one, which the log names."""
+    """Where /metrics, /livez and /readyz answer. Port 0 takes a free one, which the log names."""
 
     host: str = "127.0.0.1"
     port: int = 9466
@@ -56,6 +122,9 @@ class RetrainSettings(SettingsGroup, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     labels: LabelSettings = LabelSettings()
     model_store: ModelStoreSettings = ModelStoreSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    quality: QualitySettings = QualitySettings()
+    run: RunSettings = RunSettings()
     http: HttpSettings = HttpSettings()
 
 
@@ -63,4 +132,9 @@ def load_retrain_settings(
     path: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> RetrainSettings:
     """Settings from the TOML file at `path` (or named by RETRAIN_CONFIG), then environment, then defaults."""
-    return read_settings(RetrainSettings, ENVIRONMENT_PREFIX, path, environment)
+    settings = read_settings(RetrainSettings, ENVIRONMENT_PREFIX, path, environment)
+    try:
+        check_rules(settings.schedule.rules())
+    except ScheduleError as error:
+        raise SettingsError(f"settings: schedule: {error}") from error
+    return settings
