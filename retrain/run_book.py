@@ -8,7 +8,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from filelock import FileLock, Timeout
 from msgspec import Struct
 
 from retrain.core.trigger import Trigger
+from retrain.whole_file import write_whole
 from streamapp.contracts.champion import Champion
 from streamapp.contracts.messages import ModelAnnounced
 
@@ -162,19 +162,13 @@ def _read(path: Path, kind: type[T]) -> T:
 
 
 def _write(path: Path, value: Struct) -> None:
-    """All of it or nothing, also for whoever looks after a power cut."""
+    write_kept(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def write_kept(path: Path, content: bytes) -> None:
+    """All of `content` or the file as it was, also for whoever looks after a power cut. Raises RunBookError."""
     with _named(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, content)
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)

@@ -96,21 +96,17 @@ class ChildRunner:
         self, child: OwnedProcess, should_stop: Callable[[], bool], watch: Callable[[ChildSample], None]
     ) -> ChildEnd:
         began, peak_bytes = time.monotonic(), 0
-        while True:
+        broken: tuple[ChildResult, str] | None = None
+        while (exit_code := child.exit_code) is None and broken is None:
             sample = ChildSample(seconds=time.monotonic() - began, memory_bytes=_memory_bytes(child.pid))
             peak_bytes = max(peak_bytes, sample.memory_bytes)
-            exit_code = child.exit_code
-            if exit_code is not None:
-                result: ChildResult = "done" if exit_code == 0 else "failed"
-                detail = "" if exit_code == 0 else _words(exit_code, child)
-                break
             watch(sample)
             broken = self._broken(sample, should_stop)
-            if broken is not None:
-                result, detail = broken
-                exit_code = child.stop(self._limits.grace_seconds)
-                break
-            time.sleep(self._poll_seconds)
+            if broken is None:
+                time.sleep(self._poll_seconds)
+        if exit_code is None:
+            exit_code = child.stop(self._limits.grace_seconds)
+        result, detail = broken or (("done", "") if exit_code == 0 else ("failed", _words(exit_code, child)))
         return ChildEnd(
             result=result,
             exit_code=exit_code,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from retrain.core.quality import QualityRules
+from retrain.core.run_settings import GateSettings, TrainingSettings
 from retrain.core.trigger import ScheduleError, TriggerRules, check_rules
 from streamapp.settings import BrokerAccess, SettingsError, SettingsGroup, TopicSettings, read_settings
 
@@ -125,6 +126,8 @@ class RetrainSettings(SettingsGroup, frozen=True, kw_only=True):
     schedule: ScheduleSettings = ScheduleSettings()
     quality: QualitySettings = QualitySettings()
     run: RunSettings = RunSettings()
+    training: TrainingSettings = TrainingSettings()
+    gate: GateSettings = GateSettings()
     http: HttpSettings = HttpSettings()
 
 

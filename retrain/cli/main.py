@@ -6,6 +6,8 @@ import sys
 import typer
 
 from retrain.cli import labels
+from retrain.cli.once import once
+from retrain.cli.serve import serve
 from streamapp.release import RELEASE
 
 app = typer.Typer(
@@ -13,6 +15,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(serve)
+app.command()(once)
 app.add_typer(labels.app, name="labels")
 
 

@@ -7,8 +7,9 @@ and cannot see that the meaning of labels changed. Pure numbers; must not know w
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from streamapp.contracts.messages import SENTIMENTS, Channel, ScoredPost
@@ -146,3 +147,15 @@ def _alarms_of(rules: QualityRules, before: HeadQuality, now: HeadQuality) -> It
             f"labels of {what} drifted: stability index {drift:.2f}, the limit is {rules.drift_limit:.2f}"
         )
         yield QualityAlarm(kind="drift", channel=now.channel, head=now.head, reason=reason)
+
+
+def gate_reference(metrics: Mapping[str, Any]) -> tuple[HeadQuality, ...]:
+    """The reference in a manifest's metrics: `gate.quality_reference`, a list of HeadQuality over posts that were drawn
+    uniformly from the stream (other judging posts have another mix of labels). Empty where the gate gave none.
+    """
+    gate = metrics.get("gate")
+    found = gate.get("quality_reference") if isinstance(gate, Mapping) else None
+    try:
+        return msgspec.convert(found, tuple[HeadQuality, ...]) if found else ()
+    except msgspec.ValidationError:
+        return ()

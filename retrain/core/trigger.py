@@ -109,7 +109,7 @@ def rest_ends_ms(rules: TriggerRules, facts: RunFacts) -> int:
     if facts.ended_at_ms is None:
         return 0
     doublings = min(max(facts.failures_in_a_row, 0), MOST_DOUBLINGS)
-    return facts.ended_at_ms + int(rules.rest_seconds * 1000) * 2**doublings
+    return facts.ended_at_ms + int(rules.rest_seconds * 1000) * (1 << doublings)
 
 
 def fires_at_ms(rules: TriggerRules, facts: RunFacts) -> int | None:

@@ -2,6 +2,8 @@
 
 import ast
 
+import pytest
+
 from tests.architecture.source_tree import (
     REPOSITORY,
     SHIPPED,
@@ -15,6 +17,7 @@ from tests.architecture.source_tree import (
 # Each with the reason why it is not a setting.
 READS_ENVIRONMENT = {
     "streamapp/settings.py": "the one place",
+    "retrain/runs.py": "hands the environment on to a child process",
     "streamapp/bench/house.py": "hands the environment on to a child process",
     "streamapp/bench/transformers_side.py": "hands the environment on to a child process",
     "streamapp/cli/worker.py": "takes away a variable that Faust would obey",
@@ -101,19 +104,21 @@ def asserts(function: ast.AST, asserting: set[str]) -> bool:
     )
 
 
-def test_every_metric_is_set_somewhere() -> None:
+@pytest.mark.parametrize("package", SHIPPED)
+def test_every_metric_is_set_somewhere(package: str) -> None:
     """One that nothing sets would stand at zero on a dashboard and say that all is well."""
     defined = {
         target.id
-        for node in tree_of(REPOSITORY / "streamapp" / "metrics.py").body
+        for node in tree_of(REPOSITORY / package / "metrics.py").body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
         for target in node.targets
         if isinstance(target, ast.Name) and target.id != "REGISTRY"
     }
     used = {
         node.attr
-        for path in python_files(*SHIPPED)
+        for path in python_files(package)
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metrics"
     }
+    assert defined
     assert defined - used == set()

@@ -45,7 +45,8 @@ def scored(*, duplicate: bool = False) -> ScoredPost:
 
 
 def head(accuracy: float, posts: int = 1000, **labels: float) -> HeadQuality:
-    return HeadQuality(channel="chat", head="sentiment", posts=posts, accuracy=accuracy, shares=labels or {"neutral": 1.0})  # fmt: skip
+    shares = labels or {"neutral": 1.0}
+    return HeadQuality(channel="chat", head="sentiment", posts=posts, accuracy=accuracy, shares=shares)
 
 
 def test_each_head_gives_its_likeliest_label_and_a_copy_gives_nothing() -> None:

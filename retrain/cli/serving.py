@@ -1,0 +1,94 @@
+"""What `serve` and `once` share: the parts of the service from the settings, stopping by signal, errors as one line."""
+
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Final
+
+from kafka.errors import KafkaError
+
+from retrain.author_key import KeyFileError
+from retrain.cli.options import EXIT_BROKER, EXIT_STORE, EXIT_USAGE, console, stop
+from retrain.label_following import follow_labels
+from retrain.label_store import LabelStoreError
+from retrain.label_topics import LabelTopicsError
+from retrain.patience import BrokenPartError
+from retrain.publish import PublishedModels
+from retrain.run_book import BusyError, RunBook, RunBookError
+from retrain.run_show import RunShow
+from retrain.runs import ChildRunner, RunLimits
+from retrain.service import ServiceParts
+from retrain.settings import RetrainSettings
+from streamapp.cluster.kafka_clients import StalledReadError
+from streamapp.contracts.bundle import BundleError
+from streamapp.health import Vitals
+from streamapp.settings import SettingsError
+
+EXIT_BUSY: Final = 8
+LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+HOUR_SECONDS: Final = 3600.0
+# The loop ticks four times a second; only what the health page itself judges by agents needs this.
+STALL_TIMEOUT_SECONDS: Final = 60.0
+
+
+def log_to_stderr() -> None:
+    """Lines for people and collectors; Kafka's own chatter only where it warns."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    for chatty in ("kafka", "apscheduler", "stamina"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+
+
+def stop_event() -> tuple[Event, list[int]]:
+    """An event that SIGTERM and SIGINT set, and the signals that came."""
+    stopping, numbers = Event(), list[int]()
+
+    def note(number: int, _frame: object) -> None:
+        numbers.append(number)
+        stopping.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, note)
+    return stopping, numbers
+
+
+def parts_of(settings: RetrainSettings, vitals: Vitals) -> ServiceParts:
+    """The service's parts as the settings say. Raises BundleError, RunBookError."""
+    run = settings.run
+    limits = RunLimits(
+        max_seconds=run.max_hours * HOUR_SECONDS,
+        max_memory_bytes=run.max_memory_bytes,
+        grace_seconds=run.grace_seconds,
+    )
+    show = RunShow(vitals, console)
+    return ServiceParts(
+        settings=settings,
+        book=RunBook(Path(run.folder)),
+        models=PublishedModels(settings),
+        child=ChildRunner(limits),
+        show=show,
+        vitals=vitals,
+        follow_labels=lambda should_stop: follow_labels(settings, show, should_stop),
+    )
+
+
+@contextlib.contextmanager
+def one_line_errors(settings: RetrainSettings) -> Iterator[None]:
+    """What the service raises as one line and an exit code; nothing of it is lost, a start takes it up again."""
+    try:
+        yield
+    except BusyError as error:
+        raise stop(str(error), EXIT_BUSY) from error
+    except (SettingsError, BundleError, LabelTopicsError) as error:
+        raise stop(str(error), EXIT_USAGE) from error
+    except BrokenPartError as error:
+        where = f" (Kafka at {settings.broker.bootstrap})" if error.part == "broker" else ""
+        raise stop(f"{error}{where}", EXIT_BROKER if error.part == "broker" else EXIT_STORE) from error
+    except (KafkaError, StalledReadError) as error:
+        name = type(error).__name__
+        raise stop(f"Kafka at {settings.broker.bootstrap}: {name}: {error}", EXIT_BROKER) from error
+    except (LabelStoreError, KeyFileError, RunBookError) as error:
+        raise stop(str(error), EXIT_STORE) from error

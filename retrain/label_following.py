@@ -1,0 +1,87 @@
+"""Labels into the store for as long as the service runs, or once to the present end of the topic.
+
+The stream itself is label_stream.py; here it is opened, asked again while the broker is away, and stopped quickly.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from kafka import TopicPartition
+
+from retrain.label_store import LabelStore
+from retrain.label_stream import LabelStream
+from retrain.patience import StoppedError, Troubles, patiently
+from retrain.settings import RetrainSettings
+from streamapp.cluster.kafka_clients import StalledReadError, open_admin, open_consumer, topic_uuids
+from streamapp.contracts.topics import LABELS
+from streamapp.inference.label_classes import label_limits
+
+TAKE_SECONDS: Final = 0.5
+SETTLE_SECONDS: Final = 60.0
+
+Ends = dict[tuple[str, int], int]
+
+
+def follow_labels(settings: RetrainSettings, troubles: Troubles, should_stop: Callable[[], bool]) -> None:
+    """Until asked to stop (StoppedError). Raises BrokenPartError, KeyFileError, LabelTopicsError."""
+    _read(settings, troubles, should_stop, lambda _: False)
+
+
+def catch_up(settings: RetrainSettings, troubles: Troubles, should_stop: Callable[[], bool]) -> None:
+    """Stores every label that is in the topic now."""
+    ends = patiently(lambda: _ends(settings), settings.labels.patience_seconds, should_stop, troubles)
+    deadline = time.monotonic() + settings.labels.patience_seconds + SETTLE_SECONDS
+
+    def caught_up(store: LabelStore) -> bool:
+        positions = store.positions()
+        if all(positions.get(part, 0) >= end for part, end in ends.items()):
+            return True
+        if time.monotonic() > deadline:
+            raise StalledReadError(f"{settings.topics.prefix}{LABELS.name} could not be read to its end")
+        return False
+
+    _read(settings, troubles, should_stop, caught_up)
+
+
+def _read(
+    settings: RetrainSettings,
+    troubles: Troubles,
+    should_stop: Callable[[], bool],
+    enough: Callable[[LabelStore], bool],
+) -> None:
+    # The stream's own patience cannot be cut short: asking again is done here, where a stop is seen within seconds.
+    patience = settings.labels.patience_seconds
+    brisk = msgspec.structs.replace(
+        settings, labels=msgspec.structs.replace(settings.labels, patience_seconds=0.0)
+    )
+    limits = label_limits(settings.labels.bundle, settings.labels.max_text_chars)
+    path, days = Path(settings.store.path), settings.store.unlabelled_days
+    with (
+        patiently(lambda: LabelStore(path, days), patience, should_stop, troubles) as store,
+        patiently(lambda: LabelStream(brisk, store, limits), patience, should_stop, troubles) as stream,
+    ):
+        while not enough(store):
+            if should_stop():
+                raise StoppedError
+            patiently(lambda: stream.take(TAKE_SECONDS), patience, should_stop, troubles)
+
+
+def _ends(settings: RetrainSettings) -> Ends:
+    """The end of every partition of `labels` that holds something, by topic UUID."""
+    topic = settings.topics.prefix + LABELS.name
+    with open_admin(settings.broker) as admin:
+        uuid = topic_uuids(admin, [topic]).get(topic)
+    if uuid is None:
+        return {}  # the stream says by name that it is missing
+    consumer = open_consumer(settings.broker)
+    try:
+        parts = [
+            TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())
+        ]
+        begins, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
+        return {(uuid, part.partition): ends[part] for part in parts if begins[part] < ends[part]}
+    finally:
+        consumer.close()

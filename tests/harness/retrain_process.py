@@ -1,0 +1,171 @@
+"""The retrain command as users run it, in a process of its own, with a stand-in for training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from retrain.core.trigger import Trigger
+from retrain.label_store import LabelStore
+from retrain.run_book import RunBook, RunRecord
+from retrain.settings import HttpSettings as RetrainHttpSettings
+from retrain.settings import (
+    LabelSettings,
+    ModelStoreSettings,
+    QualitySettings,
+    RetrainSettings,
+    RunSettings,
+    ScheduleSettings,
+    StoreSettings,
+)
+from streamapp.cluster.announcements import announce, read_champions
+from streamapp.contracts.bundle import read_bundle
+from streamapp.contracts.champion import Announcer, Champion, announcement, first_champion
+from streamapp.contracts.codec import encode
+from streamapp.contracts.messages import Label
+from streamapp.inference.model_store import publish_bundle
+from streamapp.settings import dump_settings
+from tests.harness.cluster import TestCluster, free_port, wait_until
+
+WITH_FAULTS = Path(__file__).with_name("retrain_with_faults.py")
+REPOSITORY = Path(__file__).parents[2]
+HAND = Trigger(kind="hand", reason="a person asked for it")
+
+
+class RetrainHouse:
+    """Everything that one retrain service keeps and is told, below one folder."""
+
+    def __init__(self, cluster: TestCluster, bundle: Path, folder: Path, **groups: Any) -> None:
+        self.cluster = cluster
+        self.bundle = bundle
+        self.folder = folder
+        defaults: dict[str, Any] = {
+            "labels": LabelSettings(bundle=str(bundle), patience_seconds=60.0),
+            "schedule": ScheduleSettings(cron="", new_labels=3, fewest_new_labels=1, rest_minutes=0.0),
+            "quality": QualitySettings(follow=False),
+            "run": RunSettings(folder=str(folder / "runs"), grace_seconds=2.0, patience_seconds=60.0),
+            "model_store": ModelStoreSettings(url=str(folder / "models")),
+        }
+        self.settings = RetrainSettings(
+            broker=cluster.settings.broker,
+            topics=cluster.settings.topics,
+            store=StoreSettings(path=str(folder / "labels.sqlite")),
+            http=RetrainHttpSettings(port=free_port()),
+            **{**defaults, **groups},
+        )
+        self._config = folder / "retrain.json"
+        self._config.write_text(dump_settings(self.settings), encoding="utf-8")
+        self.log_path = folder / "retrain.log"
+
+    def start(self, *arguments: str, mode: str = "promote", fault: str = "none") -> subprocess.Popen[bytes]:
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, str(WITH_FAULTS), mode, fault, *arguments, "--config", str(self._config)],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                start_new_session=True,
+            )
+
+    def once(self, *arguments: str, mode: str = "promote", fault: str = "none") -> int:
+        """The exit code of `retrain once`."""
+        return self.start("once", *arguments, mode=mode, fault=fault).wait(120)
+
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def label(self, count: int, first: int = 0) -> None:
+        """Labels of a person for posts that bring their text."""
+        with self.cluster.producer() as producer:
+            for number in range(first, first + count):
+                label = Label(post_id=f"p{number}", text=f"bank number {number} plunges", channel="news",
+                              sentiment="negative", author="ann", labelled_at_ms=1_790_000_000_000 + number,
+                              origin="person", drawn="audit")  # fmt: skip
+                topic = self.cluster.name("labels")
+                producer.send(topic, key=label.post_id.encode(), value=encode(label)).get(timeout=30)
+
+    def stored_labels(self) -> int:
+        with LabelStore(Path(self.settings.store.path)) as store:
+            assert len(store.current()) == len(store.history())  # none twice
+            return len(store.current())
+
+    def runs(self) -> list[RunRecord]:
+        return RunBook(Path(self.settings.run.folder)).runs()
+
+    def child_starts(self) -> int:
+        """How often the child of the only run was started."""
+        (run,) = self.runs()
+        starts = Path(self.settings.run.folder) / run.run_id / "work" / "starts"
+        return len(starts.read_text().splitlines()) if starts.exists() else 0
+
+    @property
+    def first(self) -> Champion:
+        return first_champion(read_bundle(self.bundle).manifest)
+
+    def line(self) -> tuple[Champion, ...]:
+        return read_champions(self.settings.broker, self.cluster.name("model-announcements"), self.first)
+
+    def announce_as_a_person(self, folder: Path, *, pinned: bool = False) -> Champion:
+        """Another bundle takes the champion's place (or the same is pinned), by hand."""
+        manifest, present = read_bundle(folder).manifest, self.line()[-1]
+        url = publish_bundle(folder, self.settings.model_store.url)
+        heir = Champion(sequence=0, model_name=manifest.name, model_version=manifest.model_version,
+                        bundle_digest=manifest.digest, bundle_url=url)  # fmt: skip
+        record = announcement(
+            present, heir, Announcer(by="cli/ann", reason="by hand", at_ms=1), pinned=pinned
+        )
+        topic = self.cluster.name("model-announcements")
+        told = announce(self.settings.broker, topic, record, self.first, by_person=True)
+        assert told.won
+        return told.champion
+
+    def page(self, name: str) -> tuple[int, str] | None:
+        """Status and body of a page of `retrain serve`; None where nothing answers."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.settings.http.port}/{name}", timeout=5
+            ) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return None
+
+    def waiting_for(self) -> dict[str, str]:
+        """What /readyz names."""
+        answer = self.page("readyz")
+        return dict(json.loads(answer[1])["waiting_for"]) if answer else {"service": "does not answer"}
+
+    def wait_for(self, result: str, timeout_seconds: float = 60.0) -> RunRecord:
+        """The newest run, once it ended so."""
+
+        def ended() -> RunRecord | None:
+            runs = self.runs() if Path(self.settings.run.folder).is_dir() else []
+            return runs[-1] if runs and runs[-1].result == result else None
+
+        return wait_until(ended, timeout_seconds, f"a run that ended {result}")  # type: ignore[return-value]
+
+    def wait_for_child(self, timeout_seconds: float = 60.0) -> None:
+        """Until the child of the newest run works."""
+        checkpoints = Path(self.settings.run.folder)
+        wait_until(lambda: list(checkpoints.glob("*/work/checkpoint")), timeout_seconds, "a child that works")
+
+
+def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> tuple[int, float]:
+    """The exit code, and how many seconds it took."""
+    began = time.monotonic()
+    process.send_signal(number)
+    return process.wait(60), time.monotonic() - began
+
+
+def same_but(settings: Any, **changes: Any) -> Any:
+    return msgspec.structs.replace(settings, **changes)

@@ -1,0 +1,160 @@
+"""`retrain once` on a real Kafka: its ways to end, and SIGKILL at every stage of a run."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from retrain.runs import MARK
+from streamapp.contracts.champion import Champion
+from streamapp.inference.model_store import ModelStore
+from tests.harness.cluster import TestCluster
+from tests.harness.retrain_process import RetrainHouse, stop
+from tests.tiny_bundle import write_tiny_bundle
+
+pytestmark = pytest.mark.broker
+
+DEATHS = (
+    "save:snapshot:before", "save:snapshot:after", "save:training:before", "save:training:after", "look:2",
+    "save:publishing:before", "save:publishing:after", "publish:1", "publish:3", "save:announcing:before",
+    "save:announcing:after", "announce:before", "announce:after", "save:ended:before", "save:ended:after",
+)  # fmt: skip
+
+
+@pytest.fixture
+def house(cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path) -> RetrainHouse:
+    return RetrainHouse(cluster(), tiny_bundle, tmp_path)
+
+
+def fetched(house: RetrainHouse, champion: Champion) -> str:
+    """The version of the announced bundle, verified as every worker verifies it."""
+    return ModelStore(house.folder / "another-machine").fetch(champion).manifest.model_version
+
+
+def leftovers(house: RetrainHouse) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) in {run.run_id for run in house.runs()}:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_run_that_was_killed_ends_as_if_nothing_had_been(house: RetrainHouse, death: str) -> None:
+    house.label(4)
+    assert house.once(fault=death) == -signal.SIGKILL, house.log()
+    first, line = house.runs(), house.line()
+    for champion in line[1:]:
+        assert fetched(house, champion)  # whatever is announced at any moment is whole
+    assert house.once() == 0, house.log()
+    ended = [run for run in house.runs() if run.result == "promoted"]
+    if not (
+        first and first[0].stage == "ended"
+    ):  # else the kill came after its end, and this was another run
+        assert len(house.cluster.read("model-announcements")) == 1
+        assert len(house.runs()) == 1
+    assert [champion.sequence for champion in house.line()] == list(range(len(ended) + 1))
+    assert fetched(house, house.line()[-1]) == house.line()[-1].model_version
+    assert house.stored_labels() == 4
+    assert leftovers(house) == []
+
+
+def test_a_better_candidate_is_published_and_announced(house: RetrainHouse) -> None:
+    house.label(4)
+    answer = house.folder / "answer.json"
+    assert house.once("--json", str(answer)) == 0, house.log()
+    said = json.loads(answer.read_text())
+    champion = house.line()[-1]
+    assert (said["result"], said["labels"], said["sequence"]) == ("promoted", 4, 1)
+    assert said["model_version"] == champion.model_version == fetched(house, champion)
+    assert "better on 4 labels" in champion.reason
+    assert house.once("--if-due") == 0
+    assert len(house.runs()) == 1
+    assert "nothing is due" in house.log()
+
+
+def test_a_refused_candidate_is_not_announced_and_its_reason_is_said(house: RetrainHouse) -> None:
+    house.label(4)
+    assert house.once(mode="refuse") == 0
+    assert house.once("--fail-on-refusal", mode="refuse") == 9
+    assert house.cluster.read("model-announcements") == []
+    assert house.runs()[-1].reasons == ("recall_fell: negative 0.80 to 0.60",)
+    assert "recall_fell" in house.log()
+    assert not (house.folder / "models").exists()
+
+
+def test_a_child_that_crashes_is_started_again_from_its_checkpoint(house: RetrainHouse) -> None:
+    house.label(4)
+    assert house.once(mode="crash-once") == 0, house.log()
+    assert house.child_starts() == 2
+    assert house.runs()[0].result == "promoted"
+
+
+def test_a_child_that_always_fails_is_given_up_with_its_last_words(house: RetrainHouse) -> None:
+    house.label(4)
+    assert house.once(mode="fail") == 6
+    assert house.child_starts() == 3
+    assert "out of luck" in house.runs()[0].detail
+    assert house.once() == 0, house.log()
+
+
+def test_a_stopped_run_goes_on_at_the_next_call(house: RetrainHouse) -> None:
+    house.label(4)
+    process = house.start("once", mode="hang")
+    house.wait_for_child()
+    code, seconds = stop(process)
+    assert code == 128 + signal.SIGTERM
+    assert seconds < 10
+    assert leftovers(house) == []
+    assert house.once() == 0, house.log()
+    assert house.child_starts() == 2
+    assert house.runs()[0].starts == 1  # a stop of ours is no failure of the child
+
+
+def test_of_two_calls_one_is_told_that_the_other_is_under_way(house: RetrainHouse) -> None:
+    house.label(4)
+    go = house.folder / "go"
+    process = house.start("once", mode=f"promote-when:{go}")
+    house.wait_for_child()
+    assert house.once() == 8
+    go.touch()
+    assert process.wait(60) == 0, house.log()
+    assert len(house.runs()) == 1
+
+
+def test_another_champion_that_came_meanwhile_is_not_overrun(house: RetrainHouse) -> None:
+    house.label(4)
+    go = house.folder / "go"
+    process = house.start("once", mode=f"promote-when:{go}")
+    house.wait_for_child()
+    other = house.announce_as_a_person(write_tiny_bundle(house.folder / "other", version="other"))
+    go.touch()
+    assert process.wait(60) == 7, house.log()
+    assert house.line()[-1] == other
+    assert "tiny-other (by cli/ann, sequence 1) took" in house.runs()[0].detail
+    assert house.once("--if-due") == 0, house.log()  # its labels still wait: judged again, against the other
+    assert house.runs()[1].champion == other
+    assert house.line()[-1].sequence == 2
+
+
+def test_nothing_is_announced_while_the_champion_is_pinned(house: RetrainHouse) -> None:
+    house.label(4)
+    pinned = house.announce_as_a_person(
+        write_tiny_bundle(house.folder / "other", version="other"), pinned=True
+    )
+    assert house.once() == 7, house.log()
+    assert house.line()[-1] == pinned
+    assert "tiny-other is pinned by cli/ann" in house.runs()[0].detail
+    assert ModelStore(house.folder / "x").fetch(
+        Champion(sequence=0, model_name="", model_version="", bundle_url=house.runs()[0].published_url,
+                 bundle_digest=house.runs()[0].announcement.bundle_digest)  # type: ignore[union-attr]
+    )  # fmt: skip
+    house.announce_as_a_person(house.folder / "other")
+    assert house.once() == 0, house.log()
+    assert house.line()[-1].sequence == 3

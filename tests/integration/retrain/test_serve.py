@@ -1,0 +1,119 @@
+"""`retrain serve` on a real Kafka: what begins a run, what stops one, and what a broken part does to it."""
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from retrain.settings import ModelStoreSettings
+from tests.harness.cluster import TestCluster, wait_until
+from tests.harness.retrain_process import RetrainHouse, stop
+
+pytestmark = pytest.mark.broker
+
+Serve = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def house(cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path) -> RetrainHouse:
+    return RetrainHouse(cluster(), tiny_bundle, tmp_path)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts services that do not outlive the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(house: RetrainHouse, mode: str = "promote", fault: str = "none") -> subprocess.Popen[bytes]:
+        process = house.start("serve", mode=mode, fault=fault)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(10)
+
+
+def metric(house: RetrainHouse, name: str) -> float:
+    """The value of a sample by its name and labels as the page shows them."""
+    answer = house.page("metrics")
+    assert answer is not None, house.log()
+    (line,) = [line for line in answer[1].splitlines() if line.rpartition(" ")[0] == name]
+    return float(line.rpartition(" ")[2])
+
+
+def test_enough_labels_begin_a_run_and_too_few_do_not(house: RetrainHouse, serve: Serve) -> None:
+    service = serve(house)
+    house.label(2)
+    wait_until(lambda: house.page("readyz") and house.page("readyz")[0] == 200, 60, "ready")  # type: ignore[index]
+    wait_until(lambda: metric(house, "streamapp_retrain_labels_new") == 2, 30, "two labels in the store")
+    assert house.runs() == []
+    house.label(2, first=2)
+    run = house.wait_for("promoted")
+    assert (run.trigger.kind, run.labels) == ("labels", 4)
+    wait_until(lambda: metric(house, "streamapp_retrain_champion_sequence") == 1, 30, "the new champion seen")
+    assert metric(house, 'streamapp_retrain_runs_total{result="promoted"}') == 1
+    assert metric(house, "streamapp_retrain_labels_new") == 0
+    assert house.page("livez") == (200, '{"alive": true, "troubles": []}\n')
+    assert stop(service)[0] == 0
+    assert len(house.runs()) == 1
+
+
+def test_sigterm_stops_the_child_and_the_next_start_goes_on_with_it(
+    house: RetrainHouse, serve: Serve
+) -> None:
+    service = serve(house, mode="hang")
+    house.label(4)
+    house.wait_for_child()
+    code, seconds = stop(service)
+    assert code == 0, house.log()
+    assert seconds < 15
+    serve(house)
+    run = house.wait_for("promoted")
+    assert (run.starts, house.child_starts()) == (1, 2)
+
+
+def test_kill_9_of_the_service_ends_its_child_and_the_next_start_goes_on_with_it(
+    house: RetrainHouse, serve: Serve
+) -> None:
+    service = serve(house, mode="hang")
+    house.label(4)
+    house.wait_for_child()
+    stop(service, signal.SIGKILL)
+    serve(house)
+    run = house.wait_for("promoted")
+    assert house.child_starts() == 2
+    assert len(house.cluster.read("model-announcements")) == 1
+    assert run.starts == 2
+
+
+def test_a_second_service_on_the_same_folder_is_refused(
+    house: RetrainHouse, serve: Serve, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    first = serve(house)
+    wait_until((tmp_path / "runs" / "serve.pid").is_file, 60, "the first one has the lock")
+    second = RetrainHouse(house.cluster, tiny_bundle, tmp_path)  # with a port of its own
+    assert second.start("serve").wait(60) == 8, house.log()
+    assert f"process {first.pid} has" in house.log()
+
+
+def test_a_model_store_that_is_away_is_named_and_waited_for(
+    cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path, serve: Serve
+) -> None:
+    blocked = tmp_path / "place"
+    blocked.write_text("no folder yet")
+    store = ModelStoreSettings(url=str(blocked / "models"))
+    house = RetrainHouse(cluster(), tiny_bundle, tmp_path, model_store=store)
+    serve(house)
+    house.label(4)
+    wait_until(lambda: "model store" in house.waiting_for(), 60, "/readyz names the store")
+    assert metric(house, 'streamapp_retrain_part_failing{part="model store"}') == 1
+    assert metric(house, 'streamapp_retrain_run_stage{stage="publishing"}') == 1
+    assert house.cluster.read("model-announcements") == []
+    blocked.unlink()
+    house.wait_for("promoted")
+    assert len(house.cluster.read("model-announcements")) == 1
+    wait_until(lambda: house.waiting_for() == {}, 30, "ready again")
