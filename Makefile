@@ -82,6 +82,7 @@ schemas: $(VENV)/.dev ## Write docs/schemas, topics.md, metrics.md and asyncapi.
 	@$(BIN)/python -m streamapp.contracts.schemas docs/schemas
 	@$(BIN)/python -m streamapp.contracts.topics_page docs/topics.md
 	@$(BIN)/python -m streamapp.metrics_page docs/metrics.md
+	@$(BIN)/python -m retrain.metrics_page docs/retrain-metrics.md
 	@$(BIN)/python -m streamapp.contracts.asyncapi docs/asyncapi.json
 
 clean: ## Remove the virtual environment and caches

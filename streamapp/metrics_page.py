@@ -4,15 +4,16 @@
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
 
 from streamapp.metrics import CATALOGUE
 
-_HEAD = """# Metrics
+_HEAD = """# {title}
 
-Made from `streamapp/metrics.py` by `make schemas`; do not edit. A worker serves them at `/metrics`
+Made from `{source}` by `make schemas`; do not edit. {who} serves them at `/metrics`
 (`http.host` and `http.port` of the settings). Counters also have a `_created` time, histograms `_bucket`, `_sum` and
 `_count`.
 
@@ -22,8 +23,13 @@ Made from `streamapp/metrics.py` by `make schemas`; do not edit. A worker serves
 
 
 def metrics_page() -> str:
-    """The whole page."""
-    return _HEAD + "".join(_row(metric) for metric in CATALOGUE)
+    """The page of the worker's and the bridge's metrics."""
+    return page_of(CATALOGUE, title="Metrics", source="streamapp/metrics.py", who="A worker")
+
+
+def page_of(catalogue: Sequence[MetricWrapperBase], *, title: str, source: str, who: str) -> str:
+    """A whole page: one row a metric. `source` is the file that defines them, `who` the process that serves them."""
+    return _HEAD.format(title=title, source=source, who=who) + "".join(_row(metric) for metric in catalogue)
 
 
 def exposed_name(metric: MetricWrapperBase) -> str:

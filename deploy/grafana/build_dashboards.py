@@ -520,6 +520,167 @@ MODEL = (
     ),
 )
 
+LEARNING = (
+    Panel(
+        "Stage of the run",
+        "none",
+        "What the retrain service does now; nothing without a run.",
+        one("streamapp_retrain_run_stage == 1", "{{stage}}"),
+        "table",
+        6,
+    ),
+    Panel(
+        "Ready",
+        "none",
+        "1 while the retrain service reads labels and knows which model serves.",
+        one("max(streamapp_retrain_ready)"),
+        "stat",
+        4,
+    ),
+    Panel(
+        "Labels since the last run",
+        "short",
+        "Posts that people labelled since the last run whose answer stood.",
+        one("max(streamapp_retrain_labels_new)"),
+        "stat",
+        4,
+    ),
+    Panel(
+        "A run has been due for",
+        "s",
+        "Since a rule asks for a run that has not come to an answer.",
+        one("time() - max(streamapp_retrain_wanted_time_seconds > 0)"),
+        "stat",
+        4,
+        warn_above=21_600,
+    ),
+    Panel(
+        "Last decided run",
+        "s",
+        "Time since the last run began whose gate's answer stood.",
+        one("time() - max(streamapp_retrain_decided_time_seconds > 0)"),
+        "stat",
+        6,
+    ),
+    Panel(
+        "Runs by result",
+        "short",
+        "Runs that ended in the last day.",
+        one("sum by (result) (increase(streamapp_retrain_runs_total[1d]))", "{{result}}"),
+        stacked=True,
+    ),
+    Panel(
+        "Failed and refused in a row",
+        "short",
+        "Runs that failed, and candidates that the gate refused, since the last good end.",
+        (
+            ("max(streamapp_retrain_failures_in_a_row)", "failed"),
+            ("max(streamapp_retrain_refusals_in_a_row)", "refused"),
+        ),
+    ),
+    Panel(
+        "Parts that do not answer",
+        "none",
+        "Broker, model store, label store, disk: asked again until they do.",
+        one("max by (part) (streamapp_retrain_part_failing)", "{{part}}"),
+        warn_above=1,
+    ),
+    Panel(
+        "Progress of the child's step",
+        "percentunit",
+        "Falls back to nothing at every step.",
+        one("max(streamapp_retrain_run_progress_ratio)", "progress"),
+    ),
+    Panel(
+        "Memory of the child",
+        "bytes",
+        "Of the child and what it started; `run.max_memory_bytes` stops it.",
+        one("max(streamapp_retrain_run_memory_bytes)", "resident"),
+    ),
+    Panel(
+        "Time of the child",
+        "s",
+        "How long the child of the present or last run has run; `run.max_hours` stops it.",
+        one("max(streamapp_retrain_run_seconds)", "running"),
+    ),
+    Panel(
+        "Labels in the store",
+        "short",
+        "Labels that the history holds, by origin.",
+        one("max by (origin) (streamapp_retrain_labels)", "{{origin}}"),
+        stacked=True,
+    ),
+    Panel(
+        "Labels taken in",
+        "cps",
+        "New ones, those that were known, and those that were refused.",
+        (
+            (
+                "sum by (origin) (rate(streamapp_retrain_labels_stored_total[$__rate_interval]))",
+                "new {{origin}}",
+            ),
+            ("sum(rate(streamapp_retrain_labels_repeated_total[$__rate_interval]))", "known"),
+            (
+                "sum by (reason) (rate(streamapp_retrain_labels_refused_total[$__rate_interval]))",
+                "refused {{reason}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Label records lost",
+        "short",
+        "Records that Kafka deleted before they were read.",
+        one("sum by (topic) (streamapp_retrain_label_offsets_lost_total)", "{{topic}}"),
+        warn_above=1,
+    ),
+    Panel(
+        "Estimated accuracy",
+        "percentunit",
+        "What the calibrated probabilities of the last day promise, and what it is compared with. An estimate.",
+        (
+            (
+                "max by (channel, head) (streamapp_retrain_estimated_accuracy_ratio)",
+                "{{head}} of {{channel}}",
+            ),
+            (
+                "max by (channel, head) (streamapp_retrain_reference_accuracy_ratio)",
+                "reference, {{head}} of {{channel}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Drift of the labels given",
+        "none",
+        "Population stability index against the reference; above 0.25 is a large shift.",
+        one("max by (channel, head) (streamapp_retrain_label_drift_psi)", "{{head}} of {{channel}}"),
+        warn_above=0.25,
+    ),
+    Panel(
+        "Posts behind the estimate",
+        "short",
+        "Scored posts of the champion within the window.",
+        one("max by (channel, head) (streamapp_retrain_estimate_posts)", "{{head}} of {{channel}}"),
+    ),
+    Panel(
+        "Champion",
+        "none",
+        "Its sequence in the log of announcements, and whether a person pins it.",
+        (
+            ("max(streamapp_retrain_champion_sequence)", "sequence"),
+            ("max(streamapp_retrain_champion_pinned)", "pinned"),
+        ),
+        width=12,
+    ),
+    Panel(
+        "Age of the champion",
+        "s",
+        "Since its bundle was made; above 30 days operations are told.",
+        one("time() - max(streamapp_retrain_champion_made_time_seconds > 0)", "age"),
+        width=12,
+        warn_above=2_592_000,
+    ),
+)
+
 BOARDS = {
     "stream": ("Stream", "Is the system well? Feeds, verdicts, backlog, dead letters, workers.", STREAM),
     "trends-and-alerts": (
@@ -528,6 +689,7 @@ BOARDS = {
         TRENDS,
     ),
     "model": ("Model", "Which model serves, how fast, and what it says.", MODEL),
+    "learning": ("Learning", "Labels, retrain runs, and how good the model seems to be.", LEARNING),
 }
 
 

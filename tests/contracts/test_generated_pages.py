@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 from jsonschema import Draft202012Validator
 
+from retrain.metrics_page import metrics_page as retrain_metrics_page
 from streamapp.contracts.manifest import MANIFEST_FILE
 from streamapp.contracts.schemas import MANIFEST_SCHEMA, schema_files, schemas, write_schemas
 from streamapp.contracts.topics_page import topics_page
@@ -36,3 +37,4 @@ def test_page_of_topics_is_that_of_the_code() -> None:
 
 def test_page_of_metrics_is_that_of_the_code() -> None:
     assert (DOCS / "metrics.md").read_text(encoding="utf-8") == metrics_page()
+    assert (DOCS / "retrain-metrics.md").read_text(encoding="utf-8") == retrain_metrics_page()

@@ -1,10 +1,12 @@
 """What Prometheus may be asked for: the catalogue's names as exposed, recorded rules, and Prometheus' own."""
 
-from streamapp.metrics import CATALOGUE
+from retrain import metrics as retrain_metrics
+from streamapp import metrics
 from streamapp.metrics_page import exposed_name
 from tests.deploy.files import rules
 from tests.deploy.promql import names_in
 
+CATALOGUE = (*metrics.CATALOGUE, *retrain_metrics.CATALOGUE)
 TARGET_LABELS = frozenset({"instance", "job"})
 # Labels of an Info metric are given where it is set.
 INFO_LABELS = {"streamapp_model": {"version", "provider", "provider_reason"}}

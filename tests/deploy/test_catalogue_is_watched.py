@@ -2,12 +2,12 @@
 
 import re
 
-from streamapp.metrics import CATALOGUE
 from streamapp.metrics_page import exposed_name
+from tests.deploy.catalogue import CATALOGUE
 from tests.deploy.files import DASHBOARDS, REPOSITORY, dashboard, rules
 from tests.deploy.promql import names_in
 
-PAGE = (REPOSITORY / "docs" / "metrics.md").read_text(encoding="utf-8")
+PAGES = ("metrics.md", "retrain-metrics.md")
 
 
 def asked_for() -> set[str]:
@@ -31,8 +31,9 @@ def test_every_metric_is_on_a_board_or_in_a_rule() -> None:
     assert unseen == []
 
 
-def test_the_page_of_metrics_names_every_metric_and_no_other() -> None:
-    named = re.findall(r"^\| `(streamapp_\w+)`", PAGE, flags=re.MULTILINE)
+def test_the_pages_of_metrics_name_every_metric_and_no_other() -> None:
+    text = "".join((REPOSITORY / "docs" / page).read_text(encoding="utf-8") for page in PAGES)
+    named = re.findall(r"^\| `(streamapp_\w+)`", text, flags=re.MULTILINE)
     assert sorted(named) == sorted(exposed_name(metric) for metric in CATALOGUE)
 
 

@@ -30,9 +30,11 @@ def queries(board: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield panel["title"], target["expr"], target["legendFormat"]
 
 
-def test_the_three_boards_are_there_and_equal_to_what_their_code_makes() -> None:
+def test_the_four_boards_are_there_and_equal_to_what_their_code_makes() -> None:
     made = runpy.run_path(str(GRAFANA / "build_dashboards.py"))["documents"]()
-    assert {path.name for path in DASHBOARDS} == {"stream.json", "trends-and-alerts.json", "model.json"}
+    assert {path.name for path in DASHBOARDS} == {
+        "stream.json", "trends-and-alerts.json", "model.json", "learning.json"
+    }  # fmt: skip
     assert made == {path.name: path.read_text(encoding="utf-8") for path in DASHBOARDS}, (
         "run: python deploy/grafana/build_dashboards.py"
     )

@@ -5,14 +5,13 @@ from collections import defaultdict
 
 import pytest
 
+from retrain.settings import RetrainSettings
 from streamapp.settings import Settings
 from tests.deploy.catalogue import exposed, faults
 from tests.deploy.files import PROMETHEUS, RULE_FILES, TEST_FILES, Rule, alerts, load_yaml, rules, tool
 from tests.deploy.promql import names_in
 
 CONFIG = PROMETHEUS / "prometheus.yml"
-# The retrain service's own settings are not streamapp's.
-RETRAIN_PORT = 9466
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +57,7 @@ def test_every_rule_names_metrics_and_labels_of_the_catalogue(rule: Rule) -> Non
 
 
 @pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.name)
-def test_promtool_tests_use_series_that_a_worker_exposes(path: object) -> None:
+def test_promtool_tests_use_series_that_our_processes_expose(path: object) -> None:
     assert path in TEST_FILES
     for test in load_yaml(path)["tests"]:
         for series in test["input_series"]:
@@ -98,7 +97,7 @@ def test_surges_come_from_the_bridge_or_from_the_gauge_and_never_from_both() -> 
     [
         ("worker.yml", Settings().http.port),
         ("bridge.yml", Settings().bridge.http_port),
-        ("retrain.yml", RETRAIN_PORT),
+        ("retrain.yml", RetrainSettings().http.port),
         ("alertmanager.yml", int(Settings().bridge.alertmanager_url.rsplit(":", 1)[1])),
     ],
 )

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 import typer.main
 
+from retrain.cli.main import app as retrain_app
+from retrain.settings import RetrainSettings
 from streamapp.cli.main import app
 from streamapp.contracts.messages import DeadLetterReason
 from streamapp.settings import BridgeSettings, Settings
@@ -44,10 +46,13 @@ def test_every_section_has_its_five_parts_in_order(heading: str) -> None:
         assert len(part.split()) >= 2
 
 
-def test_commands_and_their_options_exist() -> None:
-    root = typer.main.get_command(app)
-    named = set(re.findall(r"(?:^|`)streamapp ([a-z][^`#\n]*)", TEXT, flags=re.MULTILINE))
-    assert len(named) > 8
+@pytest.mark.parametrize(
+    ("program", "root_app", "at_least"), [("streamapp", app, 9), ("retrain", retrain_app, 3)]
+)
+def test_commands_and_their_options_exist(program: str, root_app: typer.Typer, at_least: int) -> None:
+    root = typer.main.get_command(root_app)
+    named = set(re.findall(rf"(?:^|`){program} ([a-z][^`#\n]*)", TEXT, flags=re.MULTILINE))
+    assert len(named) >= at_least
     for line in named:
         command, words = root, line.split()
         while words and words[0] in getattr(command, "commands", {}):
@@ -63,11 +68,11 @@ def test_settings_exist() -> None:
         "retention.bytes",
         "cleanup.policy",
     }
-    tree = msgspec.to_builtins(Settings())
+    trees = [msgspec.to_builtins(Settings()), msgspec.to_builtins(RetrainSettings())]
     assert len(named) > 5
     for name in named:
         group, field = name.split(".")
-        assert field in tree[group], name
+        assert any(field in tree.get(group, {}) for tree in trees), name
 
 
 def test_metrics_ports_alerts_and_reasons_exist() -> None:
@@ -77,6 +82,7 @@ def test_metrics_ports_alerts_and_reasons_exist() -> None:
     assert set(re.findall(r"HOST:(\d+)", TEXT)) == {
         str(Settings().http.port),
         str(BridgeSettings().http_port),
+        str(RetrainSettings().http.port),
     }
     assert set(re.findall(r"\bStreamapp\w+", TEXT)) <= SECTIONS.keys()
     reasons = set(DeadLetterReason.__args__)  # type: ignore[attr-defined]
