@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from retrain.settings import RetrainSettings, load_retrain_settings
 from streamapp.settings import Settings, load_settings
 from tests.deploy.files import DEPLOY, REPOSITORY, load_yaml
 
@@ -16,6 +17,7 @@ COMPOSE = REPOSITORY / "docker-compose.yml"
 DOCKERFILE = DEPLOY / "Dockerfile"
 KAFKA_PROPERTIES = DEPLOY / "kafka" / "server.properties"
 OURS = "streamapp:local"
+RETRAIN = "streamapp-retrain:local"
 
 
 class Mount(Struct, frozen=True):
@@ -54,15 +56,18 @@ class Container(Struct, frozen=True):
                 return (REPOSITORY / mount.source / path.removeprefix(mount.target).lstrip("/")).resolve()
         return Path(path)
 
-    def settings_environment(self) -> dict[str, str]:
+    def settings_environment(self, prefix: str = "STREAMAPP_") -> dict[str, str]:
         """The variables that the service reads, with paths as they are in the repository."""
-        found = {name: value for name, value in self.environment.items() if name.startswith("STREAMAPP_")}
-        if "STREAMAPP_CONFIG" in found:
-            found["STREAMAPP_CONFIG"] = str(self.on_host(found["STREAMAPP_CONFIG"]))
+        found = {name: value for name, value in self.environment.items() if name.startswith(prefix)}
+        if f"{prefix}CONFIG" in found:
+            found[f"{prefix}CONFIG"] = str(self.on_host(found[f"{prefix}CONFIG"]))
         return found
 
     def settings(self) -> Settings:
         return load_settings(environment=self.settings_environment())
+
+    def retrain_settings(self) -> RetrainSettings:
+        return load_retrain_settings(environment=self.settings_environment("RETRAIN_"))
 
 
 def document() -> dict[str, Any]:
@@ -79,6 +84,11 @@ def own_containers() -> dict[str, Container]:
     return {name: each for name, each in containers().items() if each.body["image"] == OURS}
 
 
+def retrain_container() -> Container:
+    (found,) = (each for each in containers().values() if each.body["image"] == RETRAIN)
+    return found
+
+
 def kafka_properties() -> dict[str, str]:
     lines = KAFKA_PROPERTIES.read_text(encoding="utf-8").splitlines()
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
@@ -93,6 +103,8 @@ def listening() -> dict[str, set[int]]:
         settings = container.settings()
         ports = {"worker": {settings.http.port}, "bridge": {settings.bridge.http_port}}
         found[name] = ports.get(container.command[0], set())
+    retrain = retrain_container()
+    found[retrain.name] = {retrain.retrain_settings().http.port}
     return found
 
 

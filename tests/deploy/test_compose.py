@@ -11,6 +11,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from msgspec import json
 from typer.testing import CliRunner
 
+from retrain.cli.main import app as retrain_app
 from streamapp.cli.main import app
 from streamapp.cluster.kafka_clients import open_admin
 from streamapp.cluster.topic_admin import plan_topics
@@ -24,6 +25,7 @@ from tests.deploy.compose import (
     kafka_properties,
     listening,
     own_containers,
+    retrain_container,
     stages,
 )
 from tests.deploy.files import DEPLOY, GRAFANA, PROMETHEUS, REPOSITORY, load_yaml, tool
@@ -48,7 +50,7 @@ def test_the_file_is_valid_by_the_compose_specification() -> None:
 
 def test_the_parts_of_the_whole_are_there() -> None:
     assert set(ALL) == {
-        "kafka", "topics", "worker-1", "worker-2", "bridge", "prometheus", "alertmanager", "grafana"
+        "kafka", "topics", "worker-1", "worker-2", "bridge", "retrain", "prometheus", "alertmanager", "grafana"
     }  # fmt: skip
 
 
@@ -74,7 +76,7 @@ def test_a_container_is_started_again_but_what_runs_once(container: Container) -
 @every_container
 def test_an_image_is_named_by_an_exact_version(container: Container) -> None:
     image = container.body["image"]
-    if container.name in OWN:
+    if "build" in container.body:
         build = container.body["build"]
         assert (REPOSITORY / build["context"] / build["dockerfile"]).is_file()
         assert build["target"] in stages()
@@ -91,15 +93,32 @@ def test_what_is_mounted_exists_and_our_files_are_mounted_read_only(container: C
     for mount in container.mounts:
         if mount.is_volume:
             assert mount.source in document()["volumes"]
-            assert not mount.read_only
+            assert not mount.read_only or mount.source == "models"
         else:
             assert (REPOSITORY / mount.source).exists(), mount.source
             assert mount.read_only, mount.source
 
 
-def test_every_volume_has_one_user() -> None:
-    used = [mount.source for each in ALL.values() for mount in each.mounts if mount.is_volume]
-    assert sorted(used) == sorted(document()["volumes"])
+def test_every_volume_has_one_writer() -> None:
+    writers = [
+        mount.source
+        for each in ALL.values()
+        for mount in each.mounts
+        if mount.is_volume and not mount.read_only
+    ]
+    assert sorted(writers) == sorted(document()["volumes"])
+
+
+def test_bundles_are_announced_at_the_place_where_workers_see_them() -> None:
+    places = {
+        name: [mount for mount in each.mounts if mount.source == "models"] for name, each in ALL.items()
+    }
+    seen = {name: mounts[0] for name, mounts in places.items() if mounts}
+    assert seen.keys() == {"retrain", "worker-1", "worker-2"}
+    assert {mount.target for mount in seen.values()} == {
+        retrain_container().retrain_settings().model_store.url
+    }
+    assert {name for name, mount in seen.items() if not mount.read_only} == {"retrain"}
 
 
 @every_container
@@ -200,6 +219,23 @@ def test_an_instance_is_known_by_one_name_everywhere() -> None:
     assert {urlsplit(f"//{each}").hostname for group in groups for each in group["targets"]} == set(workers)
 
 
+def test_the_retrain_container_has_what_its_settings_say() -> None:
+    retrain = retrain_container()
+    settings, body = retrain.retrain_settings(), retrain.body
+    assert body["profiles"] == ["learning"]
+    assert {name for name in retrain.environment if not name.startswith("RETRAIN_")} == {"HEALTH_URL"}
+    assert settings.broker.bootstrap == "kafka:9092"
+    assert settings.http.host == "0.0.0.0"
+    assert urlsplit(retrain.environment["HEALTH_URL"]).port == settings.http.port
+    volumes = {mount.target for mount in retrain.mounts if mount.is_volume and not mount.read_only}
+    for place in (settings.store.path, settings.run.folder, settings.model_store.url):
+        assert any(place == target or place.startswith(f"{target}/") for target in volumes), place
+    assert int(body["stop_grace_period"].removesuffix("s")) > settings.run.grace_seconds
+    assert 0 < settings.run.max_memory_bytes < int(body["mem_limit"].removesuffix("g")) * 1024**3
+    answer = CliRunner().invoke(retrain_app, [*retrain.command, "--help"])
+    assert answer.exit_code == 0
+
+
 def addresses() -> dict[str, list[str]]:
     """host:port of every address that a container is told to call, by the file that says it."""
     found = {
@@ -279,4 +315,6 @@ def test_grafana_finds_its_boards_where_its_provisioning_looks() -> None:
 
 def test_settings_files_for_containers_are_used() -> None:
     used = {each.on_host(each.environment["STREAMAPP_CONFIG"]) for each in OWN.values()}
+    retrain = retrain_container()
+    used.add(retrain.on_host(retrain.environment["RETRAIN_CONFIG"]))
     assert used == set((DEPLOY / "config").iterdir())

@@ -1,14 +1,25 @@
 """The Dockerfile without an engine: linted, and what it names exists. test_containers_run.py runs its commands."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from retrain.cli.main import app as retrain_app
+from retrain.settings import HttpSettings as RetrainHttpSettings
 from streamapp.settings import BridgeSettings, HttpSettings
-from tests.deploy.compose import DOCKERFILE, entry_point, image_environment, lines, own_containers, stages
+from tests.deploy.compose import (
+    DOCKERFILE,
+    entry_point,
+    image_environment,
+    lines,
+    own_containers,
+    retrain_container,
+    stages,
+)
 from tests.deploy.files import REPOSITORY
 
 OWN = own_containers()
@@ -34,12 +45,13 @@ def test_the_image_for_retrain_is_the_other_one_with_what_trains() -> None:
     assert lines("retrain", "FROM") == [["streamapp", "AS", "retrain"]]
     assert {"USER", "VOLUME", "WORKDIR"}.isdisjoint(each.word for each in stages()["retrain"])
     assert "retrain" in PROJECT["optional-dependencies"]
-    ((python, _, module),) = lines("retrain", "ENTRYPOINT")
-    assert python == "python"
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert Path(str(spec.origin)).is_relative_to(REPOSITORY / "retrain")
-    assert [each.rest for each in stages()["retrain"] if each.word == "HEALTHCHECK"] == ["NONE"]
+    ((program,),) = lines("retrain", "ENTRYPOINT")
+    ((command,),) = lines("retrain", "CMD")
+    assert PROJECT["scripts"][program] == "retrain.cli.main:main"
+    assert CliRunner().invoke(retrain_app, [command, "--help"]).exit_code == 0
+    port = RetrainHttpSettings().port
+    assert lines("retrain", "EXPOSE") == [[str(port)]]
+    assert image_environment("retrain")["HEALTH_URL"] == f"http://127.0.0.1:{port}/livez"
 
 
 def test_what_is_copied_exists_and_reaches_the_builder() -> None:
@@ -77,9 +89,9 @@ def test_the_folder_that_a_process_writes_to_is_a_volume_of_its_user() -> None:
     assert volume == folder
     made = [each.rest for each in stages()["streamapp"] if each.word == "RUN"]
     number, _, group = user[0].partition(":")
-    assert f"install -d -o {number} -g {group} -m 0750 {folder[0]}" in made
-    for container in OWN.values():
-        assert {mount.target for mount in container.mounts if mount.is_volume} <= set(volume)
+    assert f"install -d -o {number} -g {group} -m 0750 {folder[0]} /models" in made
+    for container in (*OWN.values(), retrain_container()):
+        assert {mount.target for mount in container.mounts if mount.is_volume} <= {*volume, "/models"}
 
 
 def test_a_command_is_started_without_a_shell_and_its_output_is_not_held_back() -> None:
