@@ -196,7 +196,8 @@ def _serving_reasons(measured: Measured, gate: GateSettings) -> Iterator[Reason]
     slowest = gate.float_latency_ratio_limit if widened else gate.latency_ratio_limit
     largest = gate.float_size_ratio_limit if widened else gate.size_ratio_limit
     ratio = measured.candidate_latency_ms / measured.champion_latency_ms
-    if ratio > slowest:
+    slower_ms = measured.candidate_latency_ms - measured.champion_latency_ms
+    if ratio > slowest and slower_ms > gate.latency_slack_ms:
         yield Reason(
             "slow",
             f"{measured.candidate_latency_ms:.2f} ms a post, champion {measured.champion_latency_ms:.2f} "

@@ -49,8 +49,8 @@ class GateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `level` is the one-sided level of the paired bootstrap that must call the candidate better; with
     `equal_if_fresher` a candidate that is not worse, and at most `equal_margin` of macro-F1 below, may also serve when
     it learnt from newer labels. Recall may fall by its margin and one post. Slices and classes with less than
-    `fewest_of_a_slice` posts are reported and not judged. The `float` limits hold where an 8-bit champion is followed
-    by a candidate without an 8-bit variant that agrees well enough.
+    `fewest_of_a_slice` posts are reported and not judged. A post may cost `latency_slack_ms` more whatever the ratio.
+    The `float` limits hold where an 8-bit champion is followed by a candidate without an 8-bit variant that agrees.
     """
 
     level: float = 0.05
@@ -66,6 +66,7 @@ class GateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     least_int8_agreement: float = 0.985
     batch_difference_limit: float = 1e-5
     latency_ratio_limit: float = 1.3
+    latency_slack_ms: float = 0.1
     size_ratio_limit: float = 1.5
     float_latency_ratio_limit: float = 4.0
     float_size_ratio_limit: float = 3.0

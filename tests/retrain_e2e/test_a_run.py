@@ -25,7 +25,14 @@ REPOSITORY = Path(__file__).parent.parent.parent
 TRAINING = TrainingSettings(
     learning_rate=3e-3, head_learning_rate=5e-3, epochs=10, patience_epochs=5, int8="never", threads=1
 )
-GATE = GateSettings(name_flip_limit=0.6, negative_recall_margin=0.5, recall_margin=0.5)
+# The champion guesses, so it may be right on one class by luck; tiny graphs spend their time on anything but products.
+GATE = GateSettings(
+    name_flip_limit=0.6,
+    negative_recall_margin=0.5,
+    recall_margin=0.5,
+    latency_ratio_limit=8.0,
+    size_ratio_limit=3.0,
+)
 
 
 def request(folder: Path, *, shuffled: bool = False, **changes: object) -> RetrainRequest:
@@ -93,7 +100,7 @@ def test_labels_become_a_promoted_bundle_that_carries_its_report_card_and_pictur
 
 def test_shuffled_labels_are_refused_and_the_next_run_goes_on_from_a_retrained_bundle(tmp_path: Path) -> None:
     good = outcome(request(tmp_path / "first", training=msgspec.structs.replace(TRAINING, int8="always")))
-    assert good.decision == "promote"
+    assert good.decision == "promote", good.reasons
     assert good.candidate is not None
     assert read_bundle(good.candidate).manifest.precision == "int8"
     bad = outcome(request(tmp_path / "second", shuffled=True, champion_bundle=good.candidate))
