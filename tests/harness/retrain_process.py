@@ -124,7 +124,7 @@ class RetrainHouse:
             present, heir, Announcer(by="cli/ann", reason="by hand", at_ms=1), pinned=pinned
         )
         topic = self.cluster.name("model-announcements")
-        told = announce(self.settings.broker, topic, record, self.first, by_person=True)
+        told = announce(self.settings.broker, topic, record, self.first, despite_pin=True)
         assert told.won
         return told.champion
 

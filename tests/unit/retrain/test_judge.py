@@ -179,9 +179,9 @@ def test_export_measures_speak_against_a_candidate(judged: Judge, tmp_path: Path
 
 
 def dislikes_strangers(model: object) -> None:
-    rows = weights(model, "sentiment_rows")  # type: ignore[arg-type]
+    rows = weights(model, "sentiment_rows")
     rows[0, 0] = 9.0  # every word that the vocabulary lacks
-    set_weights(model, "sentiment_rows", rows)  # type: ignore[arg-type]
+    set_weights(model, "sentiment_rows", rows)
 
 
 def test_a_name_that_changes_the_sentiment_is_bias(champion: Path, tmp_path: Path) -> None:
