@@ -10,6 +10,7 @@ pytest.importorskip(
 )
 
 import msgspec
+import onnx
 
 from retrain.core.promotion import Exported
 from retrain.core.run_settings import GateSettings
@@ -153,8 +154,8 @@ def test_the_champion_itself_is_no_candidate(judged: Judge, champion: Path) -> N
 def test_a_graph_that_the_runtime_cannot_load_is_refused_and_not_raised(
     judged: Judge, tmp_path: Path
 ) -> None:
-    def nonsense(model: object) -> None:
-        del model.graph.node[:]  # type: ignore[attr-defined]
+    def nonsense(model: onnx.ModelProto) -> None:
+        del model.graph.node[:]
 
     assert codes(judged(word_bundle(tmp_path / "nonsense", change=nonsense))) == ["does_not_load"]
 
@@ -178,7 +179,7 @@ def test_export_measures_speak_against_a_candidate(judged: Judge, tmp_path: Path
     assert codes(judged(better, exported=unknown)) == ["parity"]
 
 
-def dislikes_strangers(model: object) -> None:
+def dislikes_strangers(model: onnx.ModelProto) -> None:
     rows = weights(model, "sentiment_rows")
     rows[0, 0] = 9.0  # every word that the vocabulary lacks
     set_weights(model, "sentiment_rows", rows)
