@@ -69,8 +69,9 @@ class FaultRun:
     def drain(self) -> None:
         """Wait until everything but the closing posts was published and acknowledged."""
         assert self._publisher is not None, "the load was not begun"
-        self._publisher.finish(SETTLE_SECONDS)
-        wait_until(lambda: self.progress.in_flight() == 0, SETTLE_SECONDS, "the load acknowledged")
+        self._publisher.finish(SETTLE_SECONDS + self.stream.size / POSTS_PER_SECOND)
+        wait_until(lambda: self.progress.in_flight() == 0, SETTLE_SECONDS + self.stream.size / POSTS_PER_SECOND,
+                   "the load acknowledged")  # fmt: skip
 
     def close_minutes(self) -> None:
         """Publish the posts that close every minute; does nothing the second time."""
