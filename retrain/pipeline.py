@@ -19,6 +19,7 @@ from retrain.core.run_request import RetrainRequest, RunOutcome, encode_run
 from retrain.judge import Judgement, judge
 from retrain.judging_posts import JudgingPosts, audit_posts, read_golden, texts_of
 from retrain.label_file import read_labels
+from retrain.old_posts import old_posts
 from retrain.report import figures_of, write_candidate_bundle, write_report
 from retrain.whole_file import write_whole
 from streamapp.contracts.bundle import Bundle, read_bundle
@@ -79,7 +80,7 @@ def begin(request: RetrainRequest, progress: Progress) -> Run:
     champion = read_bundle(request.champion_bundle)
     golden = read_golden(request.golden)
     labels = read_labels(request.labels)
-    old = read_labels(request.rehearsal) if request.rehearsal else []
+    old = old_posts(request.rehearsal, round(len(labels) * request.training.rehearsal_ratio))
     progress("split", 0.0, f"{len(labels)} labels, {len(old)} old posts")
     rules = SplitRules(
         seed=request.seed,

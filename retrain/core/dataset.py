@@ -130,7 +130,7 @@ def rehearsed(
     rehearsal: Sequence[TrainingLabel], new_posts: int, ratio: float, seed: int
 ) -> tuple[TrainingLabel, ...]:
     """At most `ratio` old posts for each new one, taken in turn from each stratum, so that every old channel and
-    sentiment is replayed.
+    sentiment is replayed. Posts without any label only fill up what labelled ones leave.
     """
     wanted = round(new_posts * ratio)
     strata: dict[tuple[str, str | None], list[TrainingLabel]] = defaultdict(list)
@@ -139,7 +139,7 @@ def rehearsed(
     queues = [strata[key] for key in sorted(strata, key=str)]
     turns = max(map(len, queues), default=0)
     in_turn = [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
-    return tuple(in_turn[:wanted])
+    return tuple(sorted(in_turn, key=lambda post: not _has_label(post))[:wanted])
 
 
 def counts_of(posts: Iterable[TrainingLabel]) -> Mapping[str, int]:
