@@ -195,13 +195,12 @@ def _serving_reasons(measured: Measured, gate: GateSettings) -> Iterator[Reason]
     widened = measured.champion_precision == "int8" != measured.candidate_precision
     slowest = gate.float_latency_ratio_limit if widened else gate.latency_ratio_limit
     largest = gate.float_size_ratio_limit if widened else gate.size_ratio_limit
-    ratio = measured.candidate_latency_ms / measured.champion_latency_ms
-    slower_ms = measured.candidate_latency_ms - measured.champion_latency_ms
-    if ratio > slowest and slower_ms > gate.latency_slack_ms:
+    champion_ms, candidate_ms = measured.champion_latency_ms, measured.candidate_latency_ms
+    if candidate_ms > max(slowest * champion_ms, champion_ms + gate.latency_slack_ms):
         yield Reason(
             "slow",
-            f"{measured.candidate_latency_ms:.2f} ms a post, champion {measured.champion_latency_ms:.2f} "
-            f"({ratio:.2f} times, limit {slowest})",
+            f"{candidate_ms:.2f} ms of processor time a post, champion {champion_ms:.2f} "
+            f"(limit {slowest} times and {gate.latency_slack_ms} ms)",
         )
     growth = measured.candidate_bytes / measured.champion_bytes
     if growth > largest:

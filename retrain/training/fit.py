@@ -154,9 +154,13 @@ class _Collator:
 class _Says(TrainerCallback):  # type: ignore[misc]  # transformers is not there for type checks
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._percent = -1
 
     def on_step_end(self, _args: Any, state: Any, _control: Any, **_more: Any) -> None:
-        self._say(state, f"step {state.global_step}")
+        percent = 100 * state.global_step // max(1, state.max_steps)
+        if percent != self._percent:
+            self._percent = percent
+            self._say(state, f"step {state.global_step}")
 
     def on_evaluate(self, _args: Any, state: Any, _control: Any, metrics: Any = None, **_more: Any) -> None:
         score = (metrics or {}).get("eval_score")
@@ -245,6 +249,7 @@ def _arguments(folder: Path, plan: FitPlan, *, has_dev: bool) -> TrainingArgumen
         remove_unused_columns=False,
         bf16=gpu and torch.cuda.is_bf16_supported(),
         use_cpu=not gpu,
+        ddp_backend="gloo" if not gpu and torch.distributed.is_torchelastic_launched() else None,
         dataloader_pin_memory=gpu,
         seed=settings.seed,
         data_seed=settings.seed,

@@ -23,7 +23,13 @@ from tests.tiny_network import tiny_champion, tiny_golden, tiny_labels, write_li
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TRAINING = TrainingSettings(
-    learning_rate=3e-3, head_learning_rate=5e-3, epochs=10, patience_epochs=5, int8="never", threads=1
+    learning_rate=3e-3,
+    head_learning_rate=5e-3,
+    epochs=10,
+    patience_epochs=5,
+    rehearsal_ratio=0.1,
+    int8="never",
+    threads=1,
 )
 # The champion guesses, so it may be right on one class by luck; tiny graphs spend their time on anything but products.
 GATE = GateSettings(
@@ -125,6 +131,16 @@ def test_a_run_that_was_killed_while_it_trained_goes_on_from_its_checkpoint(tmp_
     steps = [json.loads(line) for line in out.splitlines() if '"step ' in line]
     assert steps[0]["fraction"] > 0.2
     assert read_outcome(asked.work) is not None
+
+
+def test_a_launcher_trains_in_processes_of_its_own(tmp_path: Path) -> None:
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    settings = msgspec.structs.replace(TRAINING, launcher=launcher, epochs=2)
+    asked = request(tmp_path, training=settings)
+    assert outcome(asked).candidate is not None
+    log = json.loads((asked.work / "fit" / "fit-log.json").read_bytes())
+    steps = max(entry.get("step", 0) for entry in log["log"])
+    assert steps <= 2 * (340 // (2 * TRAINING.batch_posts) + 2)
 
 
 def test_a_work_folder_of_another_request_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,9 +21,14 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from retrain.training.add_classifier import Addition, ClassifierError, main, mapped_labels
+from retrain.core.run_settings import TrainingSettings
+from retrain.training.add_classifier import Addition, ClassifierError, add_classifier, main, mapped_labels
+from retrain.training.export import export_graph
+from retrain.training.fit import fit, fitted, write_plan
+from retrain.training.training_set import TaughtPost, TrainingSet
 from retrain.training.weights import network_of
 from streamapp.contracts.bundle import read_bundle
+from streamapp.contracts.manifest import TOKENIZER_FILE
 from streamapp.inference.onnx_model import OnnxModel
 from streamapp.settings import ModelSettings
 
@@ -74,6 +80,39 @@ def test_the_bundle_gives_torchs_probabilities_and_can_be_trained_on(
         raw = network.classifier(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.softmax(dim=1)[0]
     assert served is not None
     assert served == pytest.approx([float(raw[0] + raw[3]), float(raw[1]), float(raw[2])], abs=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "method"), [("bert", "lora"), ("roberta", "head"), ("distilbert", "full")])
+def test_a_foreign_classifier_is_trained_on_and_exported_again(
+    kind: str, method: Literal["full", "lora", "head"], tmp_path: Path
+) -> None:
+    source = write_classifier(tmp_path / "source", kind)
+    labels = {"so-so": "neutral", "very bad": "negative"}
+    bundle = add_classifier(str(source), tmp_path / "bundle", Addition(name="theirs", labels=labels))
+    posts = tuple(
+        TaughtPost(
+            text=f"w{number} w{number % 7}",
+            targets={"sentiment": (1.0, 0.0, 0.0) if number % 2 else (0.0, 0.0, 1.0)},
+            weights={"sentiment": 1.0},
+            sure=("sentiment",),
+        )
+        for number in range(32)
+    )
+    start = network_of(bundle)
+    taught = TrainingSet(labels=start.labels, train=posts, dev=posts[:8])
+    settings = TrainingSettings(
+        method=method, epochs=1, learning_rate=1e-2, head_learning_rate=1e-2, threads=1
+    )
+    tokenizer = bundle.path(TOKENIZER_FILE).read_bytes()
+    write_plan(tmp_path / "fit", start, tokenizer, taught, settings)
+    fit(tmp_path / "fit", lambda _fraction, _detail: None)
+    network = fitted(tmp_path / "fit")
+    before, after = start.state_dict(), network.state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert any(name.startswith("classifier.classifier") for name in changed)
+    assert any("attention" in name for name in changed) == (method != "head")
+    assert export_graph(network).graph.output[0].name == "sentiment"
 
 
 def test_labels_without_a_meaning_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
