@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,12 +13,14 @@ from retrain.core.quality import (
     HeadTally,
     QualityRules,
     alarms,
+    gate_reference,
     jensen_shannon_distance,
     population_stability_index,
     quality_of,
     top_probabilities,
 )
 from streamapp.contracts.messages import (
+    SENTIMENTS,
     Post,
     ScoredPost,
     SentimentVerdict,
@@ -25,6 +28,7 @@ from streamapp.contracts.messages import (
     TopicVerdict,
     Verdict,
 )
+from tests.nannyml_figures import LATER, NANNYML, REFERENCE, posts
 
 shares = st.lists(st.integers(0, 100), min_size=3, max_size=3).filter(any).map(
     lambda counts: {f"l{place}": count / sum(counts) for place, count in enumerate(counts)}
@@ -65,6 +69,36 @@ def test_estimated_accuracy_is_the_true_one_where_probabilities_are_calibrated()
     assert found is not None
     assert found.accuracy == pytest.approx(float((probabilities.argmax(axis=1) == truth).mean()), abs=0.01)
     assert sum(found.shares.values()) == pytest.approx(1.0)
+
+
+def tally_of(exponents: tuple[float, ...], offset: float) -> tuple[HeadQuality, float]:
+    """Our estimate of nannyml's posts, and the accuracy that is true of them."""
+    probabilities, truth = posts(exponents, offset)
+    tally = HeadTally()
+    for row in probabilities:
+        tally.add(SENTIMENTS[int(row.argmax())], float(row.max()))
+    found = quality_of("chat", "sentiment", tally)
+    assert found is not None
+    return found, float((probabilities.argmax(axis=1) == truth).mean())
+
+
+def test_the_estimate_is_that_of_nannyml_and_near_the_truth() -> None:
+    found, true_accuracy = tally_of(LATER, 0.3)
+    assert found.accuracy == pytest.approx(NANNYML["accuracy"], abs=0.01)
+    assert found.accuracy == pytest.approx(true_accuracy, abs=0.01)
+
+
+def test_the_drift_is_that_of_nannyml() -> None:
+    (before, _), (after, _) = tally_of(REFERENCE, 0.1), tally_of(LATER, 0.3)
+    drift = jensen_shannon_distance(before.shares, after.shares)
+    assert drift == pytest.approx(NANNYML["jensen_shannon"], abs=1e-9)
+
+
+def test_the_gate_s_reference_is_read_from_a_manifest_and_nothing_else_is_taken_for_one() -> None:
+    given = [msgspec.to_builtins(head(0.9))]
+    assert gate_reference({"gate": {"quality_reference": given}}) == (head(0.9),)
+    assert gate_reference({}) == gate_reference({"gate": "old"}) == ()
+    assert gate_reference({"gate": {"quality_reference": [{"channel": "fax"}]}}) == ()
 
 
 def test_tallies_add_up() -> None:
