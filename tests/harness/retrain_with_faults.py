@@ -5,9 +5,12 @@ Faults are wrapped around the service's own seams from outside; the service has 
   publish:N                   SIGKILL after the N-th file of the candidate reached the model store
   announce:before|after       SIGKILL around the moment when Kafka acknowledges the announcement
   look:N                      SIGKILL at the N-th look at the running child
+  full:store:N, full:disk:N   the first N writes to the model store, or of a run's record, find no room (a file may have
+                              16 bytes, by the kernel's own limit)
 """
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -66,6 +69,10 @@ def build_in(fault: str) -> None:
         )
     elif kind == "publish":
         LocalFileSystem.put_file = around(LocalFileSystem.put_file, fault, never, counted(int(rest)))
+    elif kind == "full" and where == "store":
+        LocalFileSystem.put_file = without_room(LocalFileSystem.put_file, int(moment))
+    elif kind == "full":
+        RunBook.save = without_room(RunBook.save, int(moment))  # type: ignore[method-assign]
     elif kind == "announce":
         always = counted(1)
         announcements._write = around(
@@ -74,6 +81,24 @@ def build_in(fault: str) -> None:
             always if rest == "before" else never,
             always if rest == "after" else never,
         )
+
+
+def without_room(call: Callable[..., Any], times: int) -> Any:
+    """`call`, whose first `times` calls may write no more than a few bytes: the system refuses, as a full disk does."""
+    left = [times]
+
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            return call(*arguments, **options)
+        most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
+        try:
+            return call(*arguments, **options)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+
+    return wrapped
 
 
 def counted(nth: int) -> Callable[..., bool]:

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from retrain.runs import MARK
+from retrain.settings import RunSettings
 from streamapp.contracts.champion import Champion
 from streamapp.inference.model_store import ModelStore
 from tests.harness.cluster import TestCluster
@@ -158,3 +159,31 @@ def test_nothing_is_announced_while_the_champion_is_pinned(house: RetrainHouse) 
     house.announce_as_a_person(house.folder / "other")
     assert house.once() == 0, house.log()
     assert house.line()[-1].sequence == 3
+
+
+@pytest.mark.parametrize(("part", "fault"), [("model store", "full:store:6"), ("disk", "full:disk:2")])
+def test_a_full_disk_is_named_waited_for_and_loses_nothing(
+    house: RetrainHouse, part: str, fault: str
+) -> None:
+    house.label(4)
+    assert house.once(fault=fault) == 0, house.log()
+    assert f"{part} does not answer, asking again" in house.log()
+    assert "File too large" in house.log()
+    assert fetched(house, house.line()[-1]) == house.line()[-1].model_version
+    assert len(house.cluster.read("model-announcements")) == 1
+    assert house.child_starts() == 1
+    assert not list((house.folder / "models").rglob("*.part"))
+
+
+def test_a_store_that_stays_full_ends_the_call_and_the_next_goes_on_from_there(
+    cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    run = RunSettings(folder=str(tmp_path / "runs"), patience_seconds=1.0)
+    house = RetrainHouse(cluster(), tiny_bundle, tmp_path, run=run)
+    house.label(4)
+    assert house.once(fault="full:store:999") == 5
+    assert house.runs()[0].stage == "publishing"
+    assert house.line()[-1].sequence == 0
+    assert house.once() == 0, house.log()
+    assert house.child_starts() == 1
+    assert house.line()[-1].sequence == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrain.settings import ModelStoreSettings
+from streamapp.local.broker import BrokerSettings, LocalBroker
 from tests.harness.cluster import TestCluster, wait_until
 from tests.harness.retrain_process import RetrainHouse, stop
 
@@ -117,3 +118,24 @@ def test_a_model_store_that_is_away_is_named_and_waited_for(
     house.wait_for("promoted")
     assert len(house.cluster.read("model-announcements")) == 1
     wait_until(lambda: house.waiting_for() == {}, 30, "ready again")
+
+
+def test_a_broker_that_goes_away_in_a_run_is_waited_for(
+    tiny_bundle: Path, tmp_path: Path, serve: Serve
+) -> None:
+    with LocalBroker.start(BrokerSettings(data_dir=tmp_path / "broker"), die_with_parent=True) as broker:
+        house = RetrainHouse(TestCluster(broker.bootstrap, "away-", tiny_bundle), tiny_bundle, tmp_path)
+        go = tmp_path / "go"
+        serve(house, mode=f"promote-when:{go}")
+        house.label(4)
+        house.wait_for_child()
+        broker.kill()
+        go.touch()
+        wait_until(lambda: "broker" in house.waiting_for(), 60, "/readyz names the broker")
+        broker.restart()
+        run = house.wait_for("promoted", 120)
+        assert house.line()[-1].sequence == 1
+        assert len(house.cluster.read("model-announcements")) == 1
+        house.label(1, first=4)
+        wait_until(lambda: house.stored_labels() == 5, 60, "labels go on")
+        assert run.starts == 1
