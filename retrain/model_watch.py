@@ -4,7 +4,6 @@ One thread, a consumer without group. What it saw is one immutable value that ot
 whether a run begins.
 """
 
-import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -171,14 +170,8 @@ def _tell_champion(line: tuple[Champion, ...]) -> None:
 
 
 def rolled_back_at_ms(line: tuple[Champion, ...]) -> int:
-    """When a bundle that had served before, and then not, was last announced again; 0: never."""
-    at_ms = 0
-    served: set[str] = set()
-    for before, champion in itertools.pairwise(line):
-        served.add(before.bundle_digest)
-        if champion.bundle_digest in served and not champion.same_bundle(before):
-            at_ms = champion.announced_at_ms
-    return at_ms
+    """When a bundle that had served before was last announced to take a newer one back; 0: never."""
+    return max((champion.announced_at_ms for champion in line if champion.rolls_back), default=0)
 
 
 def _tell_quality(

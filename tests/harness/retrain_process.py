@@ -8,12 +8,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from retrain.core.trigger import Trigger
 from retrain.label_store import LabelStore
 from retrain.run_book import RunBook, RunRecord
 from retrain.settings import HttpSettings as RetrainHttpSettings
@@ -37,7 +35,6 @@ from tests.harness.cluster import TestCluster, free_port, wait_until
 
 WITH_FAULTS = Path(__file__).with_name("retrain_with_faults.py")
 REPOSITORY = Path(__file__).parents[2]
-HAND = Trigger(kind="hand", reason="a person asked for it")
 
 
 class RetrainHouse:
@@ -66,9 +63,11 @@ class RetrainHouse:
         self.log_path = folder / "retrain.log"
 
     def start(self, *arguments: str, mode: str = "promote", fault: str = "none") -> subprocess.Popen[bytes]:
+        """The command with a stand-in for training; the real one where `mode` is `train`."""
+        program = ("-m", "retrain") if mode == "train" else (str(WITH_FAULTS), mode, fault)
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, str(WITH_FAULTS), mode, fault, *arguments, "--config", str(self._config)],
+                [sys.executable, *program, *arguments, "--config", str(self._config)],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
@@ -78,20 +77,25 @@ class RetrainHouse:
 
     def once(self, *arguments: str, mode: str = "promote", fault: str = "none") -> int:
         """The exit code of `retrain once`."""
-        return self.start("once", *arguments, mode=mode, fault=fault).wait(120)
+        return self.start("once", *arguments, mode=mode, fault=fault).wait(300)
 
     def log(self) -> str:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def label(self, count: int, first: int = 0) -> None:
         """Labels of a person for posts that bring their text."""
+        self.publish_labels(
+            Label(post_id=f"p{number}", text=f"bank number {number} plunges", channel="news", sentiment="negative",
+                  author="ann", labelled_at_ms=1_790_000_000_000 + number, origin="person", drawn="audit")
+            for number in range(first, first + count)
+        )  # fmt: skip
+
+    def publish_labels(self, labels: Iterable[Label]) -> None:
+        topic = self.cluster.name("labels")
         with self.cluster.producer() as producer:
-            for number in range(first, first + count):
-                label = Label(post_id=f"p{number}", text=f"bank number {number} plunges", channel="news",
-                              sentiment="negative", author="ann", labelled_at_ms=1_790_000_000_000 + number,
-                              origin="person", drawn="audit")  # fmt: skip
-                topic = self.cluster.name("labels")
-                producer.send(topic, key=label.post_id.encode(), value=encode(label)).get(timeout=30)
+            sent = [producer.send(topic, key=label.post_id.encode(), value=encode(label)) for label in labels]
+            for each in sent:
+                each.get(timeout=30)
 
     def stored_labels(self) -> int:
         with LabelStore(Path(self.settings.store.path)) as store:
@@ -165,7 +169,3 @@ def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> tupl
     began = time.monotonic()
     process.send_signal(number)
     return process.wait(60), time.monotonic() - began
-
-
-def same_but(settings: Any, **changes: Any) -> Any:
-    return msgspec.structs.replace(settings, **changes)
