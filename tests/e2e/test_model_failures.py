@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamapp.contracts.champion import Champion
 from streamapp.contracts.manifest import MANIFEST_FILE, MODEL_FILE
 from streamapp.contracts.messages import ModelEvent
+from streamapp.settings import HttpSettings
 from tests.harness.accounting import balance
-from tests.harness.cluster import TestCluster, wait_until
+from tests.harness.cluster import TestCluster, free_port, wait_until
+from tests.harness.load import LoadPublisher, make_stream
 from tests.harness.models import TRIGGER, ModelDesk, broken_on_trigger, cluster_for_swaps, tiny
 from tests.harness.worker_process import WorkerProcess
 from tests.tiny_bundle import NEGATIVE
@@ -187,3 +190,60 @@ def test_a_running_worker_keeps_serving_while_the_store_is_away_and_swaps_when_i
     event_of(desk, "serving", announced)
     assert serves(worker, "tiny-2")
     assert worker.stop() == 0
+
+
+SLOW = "slow-version:tiny-2:0.02"
+
+
+@pytest.fixture
+def strict_desk(cluster: Callable[..., TestCluster], tmp_path: Path) -> ModelDesk:
+    """As in service: three times the time a token ends a probation."""
+    return ModelDesk(
+        cluster_for_swaps(cluster, tmp_path, shadow_seconds=0.5, probation_most_slowdown=3.0), tmp_path
+    )
+
+
+def load(desk: ModelDesk, posts: int) -> LoadPublisher:
+    records = make_stream(posts, int(time.time() * 1000) // 60_000 * 60_000 - 3_600_000).records
+    return LoadPublisher(desk.cluster, records, 400).start()
+
+
+def test_a_slow_model_turns_back_its_own_worker_alone_and_a_person_decides_for_all(
+    strict_desk: ModelDesk, workers: Callable[..., WorkerProcess]
+) -> None:
+    desk, settings = strict_desk, strict_desk.cluster.settings
+    slow = workers(settings, faults=(SLOW,))
+    quick = workers(msgspec.structs.replace(settings, http=HttpSettings(port=free_port())), name="worker-1")
+    for worker in (slow, quick):
+        worker.start()
+    for worker in (slow, quick):
+        worker.wait_ready()
+    time.sleep(3)  # the partitions are shared out
+    publisher = load(desk, 14_000)
+    wait_until(lambda: publisher.sent > 2_000, 30, "load under way")
+    announced = desk.promote(desk.publish(tiny(desk.folder, "2")))
+    said = event_of(desk, "rolled_back", announced)
+    assert (said.worker, said.cause) == ("worker-0", "latency")
+    assert "times as long a token" in said.detail
+    assert desk.line()[-1] == announced, "one slow worker spoke for all"
+    wait_until(
+        lambda: serves(slow, "tiny-1") and serves(quick, "tiny-2"), 10, "each serves what is good for it"
+    )
+    desk.roll_back()
+    wait_until(lambda: serves(slow, "tiny-1") and serves(quick, "tiny-1"), 20, "all agree")
+    publisher.finish(60)
+    wait_until(lambda: balance(desk.cluster).balanced, 60, "every record scored or dead")
+
+
+def test_a_single_slow_worker_rolls_back_at_once(
+    strict_desk: ModelDesk, workers: Callable[..., WorkerProcess]
+) -> None:
+    desk = strict_desk
+    worker = workers(desk.cluster.settings, faults=(SLOW,)).start().wait_ready()
+    publisher = load(desk, 8_000)
+    wait_until(lambda: publisher.sent > 1_500, 30, "load under way")
+    announced = desk.promote(desk.publish(tiny(desk.folder, "2")))
+    assert event_of(desk, "rolled_back", announced).cause == "latency"
+    wait_for_sequence(desk, announced.sequence + 1)
+    assert serves(worker, "tiny-1")
+    publisher.finish(60)

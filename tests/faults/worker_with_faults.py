@@ -12,6 +12,7 @@ Where S is a path in slow-state, slow-model and hold, the fault lasts until that
   block-loop:PATH   the event loop stands still while the file PATH is there
   hold:TOPIC/P:S    partition P of the topic with that ending is not fetched for S seconds after it was to be
   poison            the model raises on the word `poison`, gives no number on `nonnumber`
+  slow-version:V:S  the model of version V takes S seconds longer for every forward pass
 """
 
 import asyncio
@@ -29,9 +30,14 @@ from streamapp.cli.main import main
 from streamapp.core.trend_state import FRONTIERS_KEY
 from streamapp.inference import micro_batcher, onnx_model
 
+# Started as a program of its own, so its folder is what Python looks in.
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+from tests.faults import swap_faults
+
 POINTS = (
     "mid-scored", "after-scored", "after-tick", "mid-score-ack", "mid-results", "after-results", "after-alert",
-    "mid-subjects", "after-subjects", "after-frontiers", "mid-watch-ack",
+    "mid-subjects", "after-subjects", "after-frontiers", "mid-watch-ack", "mid-pairs", "after-pairs", "after-event",
+    *swap_faults.SWAP_POINTS,
 )  # fmt: skip
 
 apps: list[Any] = []
@@ -45,10 +51,7 @@ class Trap:
         self.point, self.left, self.action = point, nth, action
 
     async def pass_by(self, point: str) -> None:
-        if point != self.point:
-            return
-        self.left -= 1
-        if self.left != 0:
+        if not self._reached(point):
             return
         # The worst moment: whatever was acknowledged by now has just been committed.
         for _ in range(2):
@@ -58,15 +61,29 @@ class Trap:
             os.kill(os.getpid(), signal.SIGKILL)
         raise RuntimeError(f"a fault of the test's at {point}")
 
+    def pass_now(self, point: str) -> None:
+        """For steps outside the event loop, without a commit before."""
+        if self._reached(point):
+            print(f"fault: kill at {point}", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _reached(self, point: str) -> bool:
+        self.left -= point == self.point
+        return point == self.point and self.left == 0
+
 
 def kind_of(messages: Sequence[outbox.Outgoing]) -> str:
-    """What a delivery is, told from its topics: scored, tick, results, subjects, frontiers."""
+    """What a delivery is, told from its topics: scored, tick, pairs, event, results, subjects, frontiers."""
     topics = {message.topic.rpartition("-")[2] for message in messages}
     names = {message.topic for message in messages}
     if any(name.endswith("subject-state") for name in names):
         return "frontiers" if messages[-1].key == FRONTIERS_KEY else "subjects"
     if any(name.endswith(("subject-trends", "alerts")) for name in names):
         return "results"
+    if any(name.endswith("model-events") for name in names):
+        return "event"
+    if topics == {"activity"} and all(message.key == swap_faults.PAIRS_KEY for message in messages):
+        return "pairs"
     if topics == {"activity"} and all(message.key == b"tick" for message in messages):
         return "tick"
     return "scored" if any(name.endswith("scored-posts") for name in names) else ""
@@ -258,6 +275,8 @@ def install(faults: Sequence[str]) -> None:
             traps.append(Trap(name, int(rest[0]), rest[1]))
         elif name == "hold":
             hold(rest[0], rest[1])
+        elif name == "slow-version":
+            swap_faults.slow_version(rest[0], float(rest[1]))
         elif name == "poison":
             poison()
         elif name == "say-batches":
@@ -275,6 +294,7 @@ def install(faults: Sequence[str]) -> None:
         remember_app()
         trap_deliveries(traps)
         trap_acks(traps)
+        swap_faults.trap_swaps(lambda point: [trap.pass_now(point) for trap in traps])
 
 
 if __name__ == "__main__":

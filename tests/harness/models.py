@@ -91,14 +91,16 @@ def broken_on_trigger(folder: Path, version: str, words: tuple[str, ...] = (TRIG
 
 
 def cluster_for_swaps(cluster: Callable[..., TestCluster], folder: Path, **changes: Any) -> TestCluster:
-    """Topics and settings of a test's own, with local copies of bundles in `folder`.
+    """Topics and settings of a test's own, with local copies of bundles in `folder`; `changes` are of settings groups,
+    or of the group `swap`.
 
     The second models of these tests differ from the first on every strong text: no shadow run with the usual limits
     would let them pass.
     """
-    limits = {"most_disagreement": 1.0, "most_label_shift": 1.0, "most_slowdown": 100.0, "shadow_posts": 50,
-              "probation_most_slowdown": 100.0, "shadow_seconds": 2.0, "store_retry_seconds": 0.5}  # fmt: skip
-    test = cluster(swap=SwapSettings(**{**limits, **changes}))
+    limits = {"most_disagreement": 1.0, "most_label_shift": 1.0, "most_slowdown": 1000.0, "shadow_posts": 50,
+              "probation_most_slowdown": 1000.0, "shadow_seconds": 2.0, "store_retry_seconds": 0.5}  # fmt: skip
+    of_swap = {name: changes.pop(name) for name in SwapSettings.__struct_fields__ if name in changes}
+    test = cluster(swap=SwapSettings(**{**limits, **of_swap}), **changes)
     model = msgspec.structs.replace(test.settings.model, cache=str(folder / "cache"))
     test.settings = msgspec.structs.replace(test.settings, model=model)
     return test
