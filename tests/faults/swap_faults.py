@@ -47,7 +47,7 @@ def trap_swaps(pass_now: Callable[[str], None]) -> None:
     model_loader.ModelLoader.load = loaded  # type: ignore[method-assign]
     shadow_run.ShadowRun.run = compared  # type: ignore[method-assign]
     batch_gate.BatchGate.shut = drained  # type: ignore[method-assign]
-    serving.Serving.put = exchanged  # type: ignore[method-assign]
+    serving.Serving.put = exchanged  # type: ignore[method-assign,assignment]
 
 
 def slow_version(version: str, seconds: float) -> None:

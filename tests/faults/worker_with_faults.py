@@ -290,11 +290,16 @@ def install(faults: Sequence[str]) -> None:
                 lasting[name](rest[0])
             else:
                 one_number[name](float(rest[0]))
+
+    def pass_now(point: str) -> None:
+        for trap in traps:
+            trap.pass_now(point)
+
     if traps:
         remember_app()
         trap_deliveries(traps)
         trap_acks(traps)
-        swap_faults.trap_swaps(lambda point: [trap.pass_now(point) for trap in traps])
+        swap_faults.trap_swaps(pass_now)
 
 
 if __name__ == "__main__":
