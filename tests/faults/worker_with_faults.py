@@ -72,6 +72,16 @@ class Trap:
         return point == self.point and self.left == 0
 
 
+def passing(traps: Sequence[Trap]) -> Callable[[str], None]:
+    """What every trap hears of a step outside the event loop."""
+
+    def pass_now(point: str) -> None:
+        for trap in traps:
+            trap.pass_now(point)
+
+    return pass_now
+
+
 def kind_of(messages: Sequence[outbox.Outgoing]) -> str:
     """What a delivery is, told from its topics: scored, tick, pairs, event, results, subjects, frontiers."""
     topics = {message.topic.rpartition("-")[2] for message in messages}
@@ -290,16 +300,11 @@ def install(faults: Sequence[str]) -> None:
                 lasting[name](rest[0])
             else:
                 one_number[name](float(rest[0]))
-
-    def pass_now(point: str) -> None:
-        for trap in traps:
-            trap.pass_now(point)
-
     if traps:
         remember_app()
         trap_deliveries(traps)
         trap_acks(traps)
-        swap_faults.trap_swaps(pass_now)
+        swap_faults.trap_swaps(passing(traps))
 
 
 if __name__ == "__main__":
