@@ -99,11 +99,14 @@ class BenchWorker:
 
 
 class BenchHouse:
-    """A broker (ours, or an existing one) with as many sets of topics and workers as a benchmark asks for."""
+    """A broker (ours, or an existing one) with as many sets of topics and workers as a benchmark asks for.
+
+    `folder` goes with it.
+    """
 
     def __init__(self, bootstrap: str | None, say: Say) -> None:
         self._say = say
-        self._folder = Path(tempfile.mkdtemp(prefix="streamapp-bench-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="streamapp-bench-"))
         self._bootstrap = bootstrap
         self._broker: LocalBroker | None = None
         self._workers: list[BenchWorker] = []
@@ -114,12 +117,12 @@ class BenchHouse:
         if self._bootstrap is None:
             try:
                 self._broker = LocalBroker.start(
-                    BrokerSettings(data_dir=self._folder / "broker", heap_mb=HEAP_MB),
+                    BrokerSettings(data_dir=self.folder / "broker", heap_mb=HEAP_MB),
                     self._say,
                     die_with_parent=True,
                 )
             except BaseException:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                shutil.rmtree(self.folder, ignore_errors=True)
                 raise
             self._bootstrap = self._broker.bootstrap
         return self
@@ -135,7 +138,7 @@ class BenchHouse:
             self._broker.kill()
         elif self._made:
             self._delete_topics()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def settings(self, name: str, partitions: int, bundle: Path | None, **changes: Any) -> Settings:
         """Settings with a fresh set of topics of their own, created here. `name` tells the sets apart."""
@@ -158,7 +161,7 @@ class BenchHouse:
 
     def start_worker(self, settings: Settings, command: tuple[str, ...] = REAL_WORKER) -> BenchWorker:
         """`python -m COMMAND --config ...`, returned once it is ready."""
-        worker = BenchWorker(settings, command, self._folder)
+        worker = BenchWorker(settings, command, self.folder)
         self._workers.append(worker)
         return worker
 

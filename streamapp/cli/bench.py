@@ -91,6 +91,26 @@ def watch(
     _run(broker, json_file, lambda house, say: WatchBench(house, sizes, say).run(_command()))
 
 
+@app.command()
+def swap(
+    bundle: Bundle = None,
+    broker: Broker = None,
+    swaps: Annotated[int, typer.Option(min=1, help="How often models are exchanged.")] = 100,
+    rate: Annotated[float, typer.Option(min=1.0, help="Posts a second.")] = 100.0,
+    recent: Annotated[int, typer.Option(min=0, help="Posts kept in memory that a shadow run reads.")] = 100,
+    live: Annotated[int, typer.Option(min=0, help="Live posts that it reads.")] = 200,
+    json_file: JsonFile = None,
+) -> None:
+    """Exchange models under steady load: lost and unversioned posts, p99 around the swaps, memory."""
+    from streamapp.bench.swap import SwapBench, SwapSizes  # noqa: PLC0415
+
+    folder = (bundle or STARTER_MODEL).absolute()
+    if not folder.is_dir():
+        raise stop(f"no model in {folder}: name one with --bundle", EXIT_USAGE)
+    sizes = SwapSizes(swaps=swaps, rate=rate, recent_posts=recent, live_posts=live)
+    _run(broker, json_file, lambda house, say: SwapBench(house, folder, sizes, say).run(_command()))
+
+
 def _run(broker: str | None, json_file: str | None, measure: Callable[[Any, Any], _Report]) -> None:
     from streamapp.bench.house import BenchError, BenchHouse  # noqa: PLC0415
     from streamapp.local.broker import BrokerError  # noqa: PLC0415
