@@ -8,7 +8,6 @@ import asyncio
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, TypeVar
@@ -17,6 +16,7 @@ from streamapp.agents.seen_posts import SeenPost, SeenPosts
 from streamapp.core.admission import PairKey, Shadow, ShadowRules, shadow_refusal
 from streamapp.core.verdict import sentiment_verdict, topic_verdict
 from streamapp.inference.onnx_model import OnnxModel, Prediction, cores
+from streamapp.inference.provider import busy_clock
 from streamapp.settings import SwapSettings
 
 T = TypeVar("T")
@@ -61,6 +61,7 @@ class ShadowRun:
         self._settings = settings
         self._thread = thread
         self._share = min(1.0, settings.shadow_share * cores())
+        self._busy_clock = busy_clock(candidate.provider)
         self._pieces = 0
         self.result = Shadow()
 
@@ -101,17 +102,17 @@ class ShadowRun:
 
     def _read(self, posts: Sequence[SeenPost], timed: bool) -> "_Piece":
         """In the thread; changes nothing, because nobody may be waiting for it any more."""
-        began = time.monotonic()
+        began = self._busy_clock()
         texts = [post.text for post in posts]
         try:
             predictions: Sequence[Prediction | None] = self._candidate.predict(texts)
         except Exception:  # noqa: BLE001  # whatever a text provokes is a failure of the candidate, counted
-            return _Piece([self._read_alone(text) for text in texts], time.monotonic() - began)
-        candidate_done = time.monotonic()
+            return _Piece([self._read_alone(text) for text in texts], self._busy_clock() - began)
+        candidate_done = self._busy_clock()
         if not timed:
             return _Piece(predictions, candidate_done - began)
         self._serving.predict(texts)
-        done = time.monotonic()
+        done = self._busy_clock()
         return _Piece(predictions, done - began, (done - candidate_done, candidate_done - began))
 
     def _count(self, posts: Sequence[SeenPost], piece: "_Piece") -> None:

@@ -5,7 +5,6 @@ Must not know where texts come from or what becomes of the answers.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from streamapp.contracts.encoding import TokenIds
 from streamapp.core.probation import Pace
 from streamapp.core.verdict import HeadLabels
 from streamapp.inference.onnx_model import Answers, OnnxModel, Prediction
+from streamapp.inference.provider import busy_clock
 from streamapp.settings import BatchSettings
 
 
@@ -26,6 +26,7 @@ class MicroBatcher:
         self._executor = ThreadPoolExecutor(model.sessions, thread_name_prefix="inference")
         self._calls = 0
         self._closing = False
+        self._busy_clock = busy_clock(model.provider)
         self.pace = Pace()
 
     @property
@@ -80,10 +81,10 @@ class MicroBatcher:
 
     def _take(self, tokens: Sequence[TokenIds], waiting: deque[list[int]], answers: Answers) -> float:
         """The seconds that this taker was busy."""
-        began = time.monotonic()
+        began = self._busy_clock()
         while True:
             try:
                 batch = waiting.popleft()
             except IndexError:
-                return time.monotonic() - began
+                return self._busy_clock() - began
             answers.run(self.model, tokens, batch)

@@ -4,6 +4,8 @@ Must not know bundles or texts.
 """
 
 import os
+import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +59,15 @@ def open_session(graph: Path, settings: ModelSettings) -> tuple["onnxruntime.Inf
     if session.get_providers()[0] == CUDA:
         return session, "the settings ask for CUDA, and it works"
     return session, "CUDA was asked for, but no usable device or driver was found (onnxruntime logged which)"
+
+
+def busy_clock(provider: str) -> Callable[[], float]:
+    """What tells how long a thread was busy with a forward pass, in seconds.
+
+    On the CPU a session computes in the calling thread: its CPU time, so that a model is not blamed for what else the
+    machine does. On CUDA the thread only waits.
+    """
+    return time.thread_time if provider == CPU else time.monotonic
 
 
 def _session(runtime: Any, graph: Path, providers: list[Any]) -> "onnxruntime.InferenceSession":

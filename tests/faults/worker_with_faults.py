@@ -277,16 +277,20 @@ def poison() -> None:
     micro_batcher.MicroBatcher.predict = poisoned  # type: ignore[method-assign]
 
 
+TWO_ARGUMENTS: dict[str, Callable[[str, str], None]] = {
+    "hold": hold,
+    "slow-version": swap_faults.slow_version,
+}
+
+
 def install(faults: Sequence[str]) -> None:
     traps = []
     for fault in faults:
         name, *rest = fault.split(":")
         if name in POINTS:
             traps.append(Trap(name, int(rest[0]), rest[1]))
-        elif name == "hold":
-            hold(rest[0], rest[1])
-        elif name == "slow-version":
-            swap_faults.slow_version(rest[0], float(rest[1]))
+        elif name in TWO_ARGUMENTS:
+            TWO_ARGUMENTS[name](*rest)
         elif name == "poison":
             poison()
         elif name == "say-batches":
