@@ -35,6 +35,7 @@ from streamapp.settings import ModelSettings
 Progress = Callable[[str, float, str], None]
 
 EXPORT_FILE = "export.json"
+_OWN_LABELS = "labels"
 _FIT_FOLDER, _DRAFTS = "fit", "drafts"
 # Smoothing strengths in the order in which they are tried, until one agrees well enough.
 _SMOOTHING = (0.8, 0.7, 0.6, 0.9)
@@ -168,9 +169,8 @@ def _draft(
 def _manifest(request: RetrainRequest, champion: Bundle, split: Split, created_at: str) -> Manifest:
     old, settings = champion.manifest, request.training
     stamp = "".join(letter for letter in created_at[:19] if letter.isdigit())
-    learnt = TrainingSource(
-        name=f"labels-{stamp}", licence="labels of this installation", texts=len(split.train)
-    )
+    learnt = TrainingSource(name=_OWN_LABELS, licence="of this installation", texts=len(split.train))
+    before = [source for source in old.sources if source.name != _OWN_LABELS]
     judged_since = min((post.labelled_at_ms for post in split.judging), default=None)
     metrics = {
         "trained_from": old.model_version,
@@ -183,13 +183,18 @@ def _manifest(request: RetrainRequest, champion: Bundle, split: Split, created_a
         created_at=created_at,
         languages=old.languages,
         max_tokens=min(old.max_tokens, settings.max_tokens) if settings.encoder else old.max_tokens,
-        encoder=settings.encoder or old.encoder,
+        encoder=_encoder_name(settings.encoder) or old.encoder,
         outputs=msgspec.structs.replace(old.outputs, entities=None, embedding=None),
         licence=old.licence,
-        sources=(*old.sources, learnt),
+        sources=(*before, learnt),
         training_fingerprint=_fingerprint(request, split),
         metrics=metrics,
     )
+
+
+def _encoder_name(source: str) -> str:
+    """A hub id as it is, of a folder its last part: where it lies on this machine is nobody's business."""
+    return Path(source).resolve().name if source and Path(source).is_dir() else source
 
 
 def _fingerprint(request: RetrainRequest, split: Split) -> str:

@@ -134,7 +134,12 @@ def _guard_rows(judgement: Judgement) -> Iterator[str]:
         swaps = measured.swaps
         yield f"| changed by another company's name | {swaps.before:.3f} | {swaps.after:.3f} |"
     for part in measured.sets[-1].slices:
-        yield f"| accuracy, {printable(part.name)} ({part.posts}) | {part.before:.3f} | {part.after:.3f} |"
+        yield f"| accuracy, {_cell(part.name)} ({part.posts}) | {part.before:.3f} | {part.after:.3f} |"
+
+
+def _cell(text: str) -> str:
+    """A stranger's text within a table."""
+    return printable(text).replace("|", "\\|")
 
 
 def _or_dash(value: float | None) -> str:
@@ -151,5 +156,6 @@ def _data(manifest: Manifest, sides: dict[str, int]) -> str:
         "|---|---|---|---|",
     ]
     for source in manifest.sources:
-        lines.append(f"| {source.name} | {source.texts} | {source.licence} | {source.attribution} |")
+        said = " | ".join(_cell(text) for text in (source.licence, source.attribution))
+        lines.append(f"| {_cell(source.name)} | {source.texts} | {said} |")
     return "\n".join(lines)
