@@ -133,16 +133,21 @@ class _Taught(nn.Module):  # type: ignore[misc]  # torch is not there for type c
         return {"loss": total, "logits": tuple(logits.values())}
 
 
-class _Collator:
-    """Taught posts to one padded batch."""
+def _tokenised(posts: Sequence[TaughtPost], encoder: TextEncoder) -> list[dict[str, Any]]:
+    """The posts with their tokens, under the name by which the Trainer puts texts of like length together."""
+    tokens = encoder.encode([post.text for post in posts])
+    return [{"input_ids": ids or [0], "post": post} for ids, post in zip(tokens, posts, strict=True)]
 
-    def __init__(self, encoder: TextEncoder, labels: Mapping[str, Sequence[str]]) -> None:
-        self._encoder = encoder
+
+class _Collator:
+    """Tokenised posts to one padded batch."""
+
+    def __init__(self, labels: Mapping[str, Sequence[str]]) -> None:
         self._labels = labels
 
-    def __call__(self, posts: Sequence[TaughtPost]) -> dict[str, Tensor]:
-        tokens = [ids or [0] for ids in self._encoder.encode([post.text for post in posts])]
-        input_ids, attention_mask = padded(tokens)
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        input_ids, attention_mask = padded([row["input_ids"] for row in rows])
+        posts: list[TaughtPost] = [row["post"] for row in rows]
         batch = {"input_ids": input_ids, "attention_mask": attention_mask}
         for head, names in self._labels.items():
             nothing = (0.0,) * len(names)
@@ -214,9 +219,9 @@ def _trainer(
     trainer = Trainer(
         model=_Taught(network),
         args=_arguments(folder, plan, has_dev=has_dev),
-        train_dataset=list(taught.train),
-        eval_dataset=list(taught.dev) if has_dev else None,
-        data_collator=_Collator(encoder, taught.labels),
+        train_dataset=_tokenised(taught.train, encoder),
+        eval_dataset=_tokenised(taught.dev, encoder) if has_dev else None,
+        data_collator=_Collator(taught.labels),
         compute_metrics=lambda found: _dev_figures(found, taught),
         optimizers=(_optimizer(network, settings), None),
         callbacks=callbacks,
@@ -247,6 +252,7 @@ def _arguments(folder: Path, plan: FitPlan, *, has_dev: bool) -> TrainingArgumen
         greater_is_better=True if has_dev else None,
         label_names=[f"{kind}_{head}" for head in plan.taught.labels for kind in ("targets", "weights")],
         remove_unused_columns=False,
+        train_sampling_strategy="group_by_length",
         bf16=gpu and torch.cuda.is_bf16_supported(),
         use_cpu=not gpu,
         ddp_backend="gloo" if not gpu and torch.distributed.is_torchelastic_launched() else None,
