@@ -174,7 +174,7 @@ def _manifest(request: RetrainRequest, champion: Bundle, split: Split, created_a
     judged_since = min((post.labelled_at_ms for post in split.judging), default=None)
     metrics = {
         "trained_from": old.model_version,
-        "newest_label_ms": max((post.labelled_at_ms for post in split.train), default=0),
+        "newest_label_ms": max((post.labelled_at_ms for post in split.peoples), default=0),
         "judged_since_ms": judged_since or old.metrics.get("judged_since_ms", 0),
     }
     return Manifest(

@@ -55,7 +55,7 @@ def run_retrain(request: RetrainRequest, progress: Progress) -> RunOutcome:
     """The outcome of one run. Raises RunError, BundleError, GoldenSetError, WeightsError for inputs that are no use."""
     run = begin(request, progress)
     fewest = request.training.fewest_posts
-    if len(run.split.train) < fewest:
+    if len(run.split.peoples) < fewest:
         return _too_few(run, fewest)
     network = train(request, run.champion, run.split, lambda done, detail: progress("train", done, detail))
     candidate = make_candidate(request, run.champion, run.split, network, run.state.created_at, progress)
@@ -107,7 +107,8 @@ def outcome(judgement: Judgement, candidate: Path | None, report: Path) -> RunOu
 
 
 def _too_few(run: Run, fewest: int) -> RunOutcome:
-    detail = f"too_few_labels: {len(run.split.train)} posts to train on, at least {fewest} are needed"
+    found = len(run.split.peoples)
+    detail = f"too_few_labels: {found} posts of people's labels to train on, at least {fewest} are needed"
     decision = Decision(promote=False, reasons=(detail,), judged_by="none")
     judgement = Judgement(decision=decision, exported=Exported())
     return outcome(judgement, None, write_report(run.request.work, judgement, run.split, run.request))
@@ -115,7 +116,7 @@ def _too_few(run: Run, fewest: int) -> RunOutcome:
 
 def _exported(run: Run, candidate: Candidate) -> Exported:
     old = run.champion.manifest.metrics.get("newest_label_ms")
-    newest = max((post.labelled_at_ms for post in run.split.train), default=None)
+    newest = max((post.labelled_at_ms for post in run.split.peoples), default=None)
     return Exported(
         parity_with_torch=candidate.parity,
         int8_agreement=candidate.int8_agreement if candidate.is_int8 else None,

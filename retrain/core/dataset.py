@@ -30,6 +30,11 @@ class Split(Struct, frozen=True, kw_only=True):
     left_out: dict[str, int]
     prints: dict[str, str]
 
+    @property
+    def peoples(self) -> tuple[TrainingLabel, ...]:
+        """The training posts whose labels are people's: what makes a run worth while, and a candidate fresh."""
+        return tuple(post for post in self.train if _is_a_persons(post))
+
 
 class SplitRules(Struct, frozen=True, kw_only=True):
     """How to split. `judging_not_before_ms`: labels older than that may have trained the champion, so they do not
@@ -54,7 +59,7 @@ def split_posts(
 
     The newest labels of people that were drawn uniformly (`audit`) judge, at most `most_judging`. Since a later run's
     judges are this run's or newer ones, the champion was not trained on them either. Of the rest, old posts included,
-    whole stories make up `dev_share` of each stratum (channel and sentiment), chosen by a hash.
+    whole stories that people labelled make up `dev_share` of each stratum (channel and sentiment), chosen by a hash.
     """
     labels, unknown = _with_known_topics(labels, rules.topics)
     old, _ = _with_known_topics(rehearsal, rules.topics)
@@ -71,11 +76,12 @@ def split_posts(
     replayed = rehearsed([label for label, _ in kept], len(fresh), rules.rehearsal_ratio, rules.seed)
     names = {label.post_id for label in replayed}
     old_chosen = [(label, story) for label, story in kept if label.post_id in names]
-    labelled = [*fresh, *((label, story) for label, story in old_chosen if _has_label(label))]
-    dev_stories = _dev_stories(labelled, rules)
+    # A rule's labels are the champion's own opinion: an epoch chosen by them would be the one most like it.
+    by_people = [(label, story) for label, story in [*fresh, *old_chosen] if _is_a_persons(label)]
+    dev_stories = _dev_stories(by_people, rules)
     sides = {
         "train": tuple(label for label, story in fresh if story not in dev_stories),
-        "dev": tuple(label for label, story in labelled if story in dev_stories),
+        "dev": tuple(label for label, story in by_people if story in dev_stories),
         "judging": tuple(judging),
         "rehearsal": tuple(label for label, story in old_chosen if story not in dev_stories),
     }
@@ -152,8 +158,7 @@ def _newest_audit(labels: Sequence[TrainingLabel], rules: SplitRules) -> list[Tr
         label
         for label in labels
         if label.drawn == "audit"
-        and label.origin != "rule"
-        and _has_label(label)
+        and _is_a_persons(label)
         and label.labelled_at_ms >= rules.judging_not_before_ms
     ]
     newest_first = sorted(uniform, key=lambda label: (-label.labelled_at_ms, label.post_id))
@@ -193,6 +198,10 @@ def _with_known_topics(
         for label, bad in zip(labels, unknown, strict=True)
     ]
     return kept, sum(unknown)
+
+
+def _is_a_persons(label: TrainingLabel) -> bool:
+    return label.origin != "rule" and _has_label(label)
 
 
 def _has_label(label: TrainingLabel) -> bool:

@@ -97,6 +97,14 @@ def test_old_posts_are_replayed_from_every_stratum_in_turn() -> None:
     assert len(chosen) == 10
 
 
+def test_a_rules_labels_train_but_neither_choose_the_epoch_nor_make_a_run_worth_while() -> None:
+    posts = [label(number, origin="rule" if number % 2 else "person") for number in range(100)]
+    split = split_posts(posts, [], [], RULES)
+    assert {post.origin for post in split.dev} == {"person"}
+    assert {post.origin for post in split.train} == {"person", "rule"}
+    assert {post.origin for post in split.peoples} == {"person"}
+
+
 def test_fingerprints_name_the_labels_whatever_their_order() -> None:
     posts = [label(number) for number in range(20)]
     assert print_of(posts) == print_of(reversed(posts))
