@@ -33,6 +33,7 @@ from retrain.core.promotion import (
     manifest_reasons,
     refused,
 )
+from retrain.core.quality import HeadQuality, quality_of_answers
 from retrain.core.run_settings import GateSettings
 from retrain.judging_posts import JudgingPosts, texts_of, with_name
 from streamapp.contracts.bundle import Bundle, BundleError, read_bundle
@@ -49,13 +50,15 @@ _BATCH_CHECK_POSTS = 64
 class Judgement(Struct, frozen=True, kw_only=True):
     """The decision and all that it rests on; `measured` is None where the candidate could not even answer.
 
-    `moved`: channel, old sentiment, new sentiment to judged posts.
+    `moved`: channel, old sentiment, new sentiment to judged posts. `quality_reference`: what the candidate says of the
+    posts that were drawn uniformly from the stream, to compare later ones with.
     """
 
     decision: Decision
     exported: Exported
     measured: Measured | None = None
     moved: dict[str, dict[str, dict[str, int]]] = {}
+    quality_reference: tuple[HeadQuality, ...] = ()
 
 
 class _Refusal(Exception):
@@ -77,11 +80,15 @@ def judge(
     old = _load(read_bundle(champion))
     try:
         new = _candidate(candidate, old)
-        measured, moved = _measure(old, new, posts, gate)
+        measured, moved, reference = _measure(old, new, posts, gate)
     except _Refusal as refusal:
         return Judgement(decision=refused(refusal.reasons), exported=exported)
     return Judgement(
-        decision=decide(measured, exported, gate), exported=exported, measured=measured, moved=moved
+        decision=decide(measured, exported, gate),
+        exported=exported,
+        measured=measured,
+        moved=moved,
+        quality_reference=reference,
     )
 
 
@@ -127,7 +134,7 @@ def _load(bundle: Bundle) -> OnnxModel:
 
 def _measure(
     champion: OnnxModel, candidate: OnnxModel, posts: JudgingPosts, gate: GateSettings
-) -> tuple[Measured, dict[str, dict[str, dict[str, int]]]]:
+) -> tuple[Measured, dict[str, dict[str, dict[str, int]]], tuple[HeadQuality, ...]]:
     everything = [*posts.golden, *posts.audit]
     texts = texts_of(everything)
     before = answers(champion, texts)
@@ -150,7 +157,9 @@ def _measure(
         champion_precision=champion.manifest.precision,
         candidate_precision=candidate.manifest.precision,
     )
-    return measured, moved_by_channel(everything, before, after)
+    drawn = _part(after, slice(len(posts.golden), None))
+    reference = quality_of_answers([post.channel for post in posts.audit], drawn.labels, drawn.probabilities)
+    return measured, moved_by_channel(everything, before, after), reference
 
 
 def _set_evaluations(

@@ -20,6 +20,7 @@ from retrain.core.quality import (
     HeadQuality,
     QualityAlarm,
     alarms,
+    chosen_reference,
     gate_reference,
     population_stability_index,
 )
@@ -88,8 +89,9 @@ class ModelWatch:
         _tell_champion(line)
         self._window.forget(time.time_ns() // 1_000_000)
         present = self._window.present(champion.model_version)
-        reference = self._given or self._first.complete
-        broken = alarms(self._settings.quality.rules(), reference, present)
+        rules = self._settings.quality.rules()
+        reference = chosen_reference(self._given, self._first.complete, rules.fewest_posts)
+        broken = alarms(rules, reference, present)
         _tell_quality(reference, present, broken)
         self.seen = Seen(champion=champion, alarms=broken)
 

@@ -72,7 +72,8 @@ def write_candidate_bundle(
     """The complete bundle in the new folder `folder`; one that an interrupted run left there is verified and kept.
 
     `manifest.metrics.gate` has the decision, the figures, and per channel how judged posts moved from the champion's
-    sentiments to the candidate's (the prior for putting both versions' counts on one scale).
+    sentiments to the candidate's (the prior for putting both versions' counts on one scale); `quality_reference` is
+    what estimated quality in service is compared with (core/quality.py).
     """
     if folder.exists():
         return read_bundle(folder).folder
@@ -89,6 +90,7 @@ def write_candidate_bundle(
         "figures": figures_of(judgement),
         "confusion": _sentiment_confusion(judgement),
         "moved": judgement.moved,
+        "quality_reference": msgspec.to_builtins(judgement.quality_reference),
     }
     metrics = {**bundle.manifest.metrics, "gate": gate}
     manifest = msgspec.structs.replace(bundle.manifest, metrics=metrics, files={})

@@ -6,15 +6,18 @@ and cannot see that the meaning of labels changed. Pure numbers; must not know w
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from streamapp.contracts.messages import SENTIMENTS, Channel, ScoredPost
 
 Head = Literal["sentiment", "topic"]
+HEADS: Final[tuple[Head, ...]] = ("sentiment", "topic")
 # A label that one side never had would make the index infinite: it counts as this share there.
 SMALLEST_SHARE: Final = 1e-4
 
@@ -97,6 +100,31 @@ def quality_of(channel: Channel, head: Head, tally: HeadTally) -> HeadQuality | 
     return HeadQuality(
         channel=channel, head=head, posts=tally.posts, accuracy=tally.confidence / tally.posts, shares=shares
     )
+
+
+def quality_of_answers(
+    channels: Sequence[Channel], labels: Mapping[str, Sequence[str]], rows: Mapping[str, NDArray[np.float64]]
+) -> tuple[HeadQuality, ...]:
+    """What a model's answers for some posts say. `rows` has one of probabilities a post, columns in the order of
+    `labels`; both by head.
+    """
+    tallies: dict[tuple[Channel, Head], HeadTally] = {}
+    for head in (head for head in HEADS if head in labels):
+        for channel, row in zip(channels, rows[head], strict=True):
+            likeliest = int(row.argmax())
+            tallies.setdefault((channel, head), HeadTally()).add(
+                labels[head][likeliest], float(row[likeliest])
+            )
+    found = (quality_of(channel, head, tally) for (channel, head), tally in tallies.items())
+    return tuple(each for each in found if each is not None)
+
+
+def chosen_reference(
+    given: Iterable[HeadQuality], first: Iterable[HeadQuality], fewest_posts: int
+) -> tuple[HeadQuality, ...]:
+    """Per channel and head what the gate gave, where it rests on enough posts, else the first posts in service."""
+    enough = {(each.channel, each.head): each for each in given if each.posts >= fewest_posts}
+    return tuple(({(each.channel, each.head): each for each in first} | enough).values())
 
 
 def population_stability_index(reference: Mapping[str, float], present: Mapping[str, float]) -> float:

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is absent: install the extra [retrain] to test a run")
 pytest.importorskip("peft", reason="peft is absent: install the extra [retrain] to test a run")
 
+from retrain.core.quality import gate_reference
 from retrain.core.run_request import OUTCOME_FILE, RetrainRequest, RunOutcome, encode_run
 from retrain.core.run_settings import GateSettings, TrainingSettings
 from retrain.run import read_outcome
@@ -97,6 +98,11 @@ def test_labels_become_a_promoted_bundle_that_carries_its_report_card_and_pictur
     )
     assert bundle.manifest.metrics["gate"]["promote"] is True
     assert bundle.manifest.metrics["gate"]["moved"].keys() == {"news", "chat"}
+    reference = gate_reference(bundle.manifest.metrics)  # of the posts that were drawn uniformly, all of them chat
+    assert {(each.channel, each.head, each.posts) for each in reference} == {
+        ("chat", "sentiment", 60),
+        ("chat", "topic", 60),
+    }
     assert (
         found.figures["golden_sentiment_macro_f1_after"]
         > found.figures["golden_sentiment_macro_f1_before"] + 0.2

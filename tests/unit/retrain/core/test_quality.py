@@ -13,10 +13,12 @@ from retrain.core.quality import (
     HeadTally,
     QualityRules,
     alarms,
+    chosen_reference,
     gate_reference,
     jensen_shannon_distance,
     population_stability_index,
     quality_of,
+    quality_of_answers,
     top_probabilities,
 )
 from streamapp.contracts.messages import (
@@ -99,6 +101,23 @@ def test_the_gate_s_reference_is_read_from_a_manifest_and_nothing_else_is_taken_
     assert gate_reference({"gate": {"quality_reference": given}}) == (head(0.9),)
     assert gate_reference({}) == gate_reference({"gate": "old"}) == ()
     assert gate_reference({"gate": {"quality_reference": [{"channel": "fax"}]}}) == ()
+
+
+def test_answers_of_judging_posts_become_a_reference_per_channel_and_head() -> None:
+    rows = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.3, 0.5]])
+    found = quality_of_answers(["news", "chat", "news"], {"sentiment": SENTIMENTS}, {"sentiment": rows})
+    by_channel = {each.channel: each for each in found}
+    assert by_channel["news"].shares == {"negative": 0.5, "positive": 0.5}
+    assert by_channel["news"].accuracy == pytest.approx(0.6)
+    assert (by_channel["chat"].posts, by_channel["chat"].accuracy) == (1, 0.6)
+    assert quality_of_answers([], {"sentiment": SENTIMENTS}, {"sentiment": rows[:0]}) == ()
+
+
+def test_the_gate_s_reference_counts_where_it_rests_on_enough_posts() -> None:
+    given, first = head(0.9, posts=600), head(0.8, posts=2000)
+    assert chosen_reference([given], [first], fewest_posts=500) == (given,)
+    assert chosen_reference([given], [first], fewest_posts=601) == (first,)
+    assert chosen_reference([], [first], fewest_posts=500) == (first,)
 
 
 def test_tallies_add_up() -> None:
