@@ -98,7 +98,9 @@ def test_labels_become_a_promoted_bundle_that_carries_its_report_card_and_pictur
     )
     assert bundle.manifest.metrics["gate"]["promote"] is True
     assert bundle.manifest.metrics["gate"]["moved"].keys() == {"news", "chat"}
-    reference = gate_reference(bundle.manifest.metrics)  # of the posts that were drawn uniformly, all of them chat
+    reference = gate_reference(
+        bundle.manifest.metrics
+    )  # of the posts that were drawn uniformly, all of them chat
     assert {(each.channel, each.head, each.posts) for each in reference} == {
         ("chat", "sentiment", 60),
         ("chat", "topic", 60),
