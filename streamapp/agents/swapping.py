@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from msgspec import Struct
 
@@ -26,6 +26,7 @@ from streamapp.contracts.evidence import gate_pairs
 from streamapp.contracts.messages import ScoredPost, SwapPair, SwapPairs
 from streamapp.core.admission import Refuse, Shadow, refusal_of, shadow_refusal
 from streamapp.core.intake import Rejected
+from streamapp.inference.freed_memory import give_back
 from streamapp.inference.micro_batcher import MicroBatcher
 from streamapp.inference.model_loader import ModelLoader, UnfitModelError
 from streamapp.inference.model_store import StoreError
@@ -200,8 +201,13 @@ class Swapper:
         metrics.SWAP_SECONDS.observe(time.monotonic() - began)
         self._turning.watch(old.pace.seconds_a_token())
         kept = {self._serving.champion.bundle_digest, old.model.manifest.digest}
-        await asyncio.to_thread(self._loader.store.tidy, kept)
+        del old
+        await asyncio.to_thread(self._clean_up, kept)
         await self._reporter.say(candidate.champion, "serving", _seen_words(candidate.shadow))
+
+    def _clean_up(self, kept: Collection[str]) -> None:
+        self._loader.store.tidy(kept)
+        give_back()
 
     async def _tell_watch(self, candidate: Candidate) -> None:
         """Before the first activity of the new version, like a tick to every partition. Of one that comes back watch

@@ -198,9 +198,9 @@ SLOW = "slow-version:tiny-2:0.02"
 @pytest.fixture
 def strict_desk(cluster: Callable[..., TestCluster], tmp_path: Path) -> ModelDesk:
     """As in service: three times the time a token ends a probation."""
-    return ModelDesk(
-        cluster_for_swaps(cluster, tmp_path, shadow_seconds=0.5, probation_most_slowdown=3.0), tmp_path
-    )
+    # A short shadow run, in which the slow model is slow too.
+    limits = {"shadow_seconds": 0.5, "shadow_recent_posts": 40, "probation_most_slowdown": 3.0}
+    return ModelDesk(cluster_for_swaps(cluster, tmp_path, **limits), tmp_path)
 
 
 def load(desk: ModelDesk, posts: int) -> LoadPublisher:
@@ -240,7 +240,7 @@ def test_a_single_slow_worker_rolls_back_at_once(
 ) -> None:
     desk = strict_desk
     worker = workers(desk.cluster.settings, faults=(SLOW,)).start().wait_ready()
-    publisher = load(desk, 8_000)
+    publisher = load(desk, 14_000)
     wait_until(lambda: publisher.sent > 1_500, 30, "load under way")
     announced = desk.promote(desk.publish(tiny(desk.folder, "2")))
     assert event_of(desk, "rolled_back", announced).cause == "latency"

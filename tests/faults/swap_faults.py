@@ -1,5 +1,6 @@
 """Faults around the steps of a swap, for worker_with_faults.py: a kill after each, and a version that is slow."""
 
+import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from streamapp.inference import model_loader, onnx_model
 SWAP_POINTS = ("model-fetched", "model-loaded", "model-shadowed", "swap-drained", "model-exchanged")
 # What worker_with_faults.py sees as deliveries.
 PAIRS_KEY = b"swap-pairs"
+MEGABYTE = bytes(1 << 20)
 
 
 def trap_swaps(pass_now: Callable[[str], None]) -> None:
@@ -58,7 +60,7 @@ def slow_version(version: str, seconds: str) -> None:
         if self.version == version:
             until = time.thread_time() + float(seconds)
             while time.thread_time() < until:
-                pass  # a model that computes: only that is held against it
+                hashlib.sha256(MEGABYTE)  # computes, which alone is held against a model, and lets others run
         return run(self, tokens)
 
     onnx_model.OnnxModel.run = slowed  # type: ignore[method-assign]
