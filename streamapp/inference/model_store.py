@@ -120,7 +120,8 @@ def publish_bundle(folder: Path, store_url: str, attempts: int = ATTEMPTS) -> st
     """
     bundle = read_bundle(folder)
     digest = bundle.manifest.digest
-    url = f"{store_url.rstrip('/')}/{bundle.manifest.model_version}-{digest[:12]}"
+    store = store_url if "://" in store_url else str(Path(store_url).absolute())  # readers stand elsewhere
+    url = f"{store.rstrip('/')}/{bundle.manifest.model_version}-{digest[:12]}"
     system, root = _open_store(url)
     _asked(url, lambda: system.makedirs(root, exist_ok=True), attempts)
     for name, expected in bundle.manifest.files.items():

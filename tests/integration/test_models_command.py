@@ -1,6 +1,7 @@
 """`streamapp models` against a real log and a real store: what people announce counts, and they see that it did."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,21 @@ def test_what_cannot_be_is_said_in_words(desk: ModelDesk, arguments: tuple[str, 
     answer = Command(desk.cluster, desk.folder)(*arguments)
     assert answer.exit_code == 2
     assert words in answer.stderr
+
+
+def test_adding_a_classifier_hands_every_option_to_the_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 7)
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
+    monkeypatch.setattr("subprocess.run", run)
+    options = ["--map", "Bearish=negative", "Bullish=positive", "--version", "2"]
+    answer = CliRunner().invoke(app, ["models", "add", "org/classifier", "out", *options])
+    assert answer.exit_code == 7
+    assert asked[0][1:] == ["-m", "retrain.training.add_classifier", "org/classifier", "out", *options]
 
 
 def test_adding_a_classifier_without_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,14 @@ def test_a_store_may_be_any_url(tmp_path: Path, kind: str) -> None:
     assert store(tmp_path).fetch(champion).manifest == manifest
 
 
+def test_a_relative_folder_is_announced_as_every_reader_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    assert publish_bundle(folder, "store").startswith(f"{tmp_path}/store/")
+
+
 def test_publishing_twice_gives_the_same_url_and_mends_what_a_crash_left(
     tmp_path: Path, published: Champion
 ) -> None:
