@@ -45,8 +45,17 @@ class ModelStore:
     def fetch(self, champion: Champion) -> Bundle:
         """The champion's verified bundle, from the local copy where there is one.
 
-        Raises BundleError where it is not what was announced, StoreError where the store does not give it.
+        Raises BundleError where it is not what was announced, StoreError where the store does not give it or this
+        machine cannot keep it.
         """
+        try:
+            return self._fetched(champion)
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(f"folder of fetched bundles {self.cache}: {error}") from error
+
+    def _fetched(self, champion: Champion) -> Bundle:
         local = self.cache / champion.bundle_digest
         if local.is_dir():
             try:

@@ -116,6 +116,12 @@ def test_without_store_and_copy_the_error_names_the_place(tmp_path: Path, publis
     assert names_in(tmp_path / "cache") == []
 
 
+def test_a_folder_for_copies_that_cannot_be_written_is_named(tmp_path: Path, published: Champion) -> None:
+    (tmp_path / "cache").write_text("a file stands where the folder should be")
+    with pytest.raises(StoreError, match="folder of fetched bundles"):
+        store(tmp_path).fetch(published)
+
+
 def test_a_store_of_an_unknown_kind_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="Protocol not known: carrier-pigeon"):
         publish_bundle(write_tiny_bundle(tmp_path / "tiny"), "carrier-pigeon://roof")
