@@ -3,7 +3,6 @@
 Kafka's log of announcements and the model store behind four calls; must not know why a candidate is to serve.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from retrain.settings import RetrainSettings
@@ -56,6 +55,6 @@ class PublishedModels:
                 return Announced(champion=mine, won=True)
             raise
 
-    def tidy(self, line: Sequence[Champion]) -> None:
-        """Lets go of local copies that are not needed soon."""
-        self._store.tidy({champion.bundle_digest for champion in line[-2:]})
+    def tidy(self, champion: Champion) -> None:
+        """Lets go of local copies that were used longest ago, never of the champion's."""
+        self._store.tidy({champion.bundle_digest})

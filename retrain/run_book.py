@@ -25,6 +25,7 @@ from streamapp.contracts.messages import ModelAnnounced
 RECORD_FILE: Final = "run.json"
 RUN_LOCK: Final = "run.lock"
 SERVICE_LOCK: Final = "serve.lock"
+MOST_RECORDS: Final = 500
 SINCE_FILE: Final = "since.json"
 
 Stage = Literal["snapshot", "training", "publishing", "announcing", "ended"]
@@ -127,9 +128,11 @@ class RunBook:
         _write(self.folder / SINCE_FILE, since)
 
     def tidy(self, keep: int) -> None:
-        """Empties the folders of all but the newest `keep` ended runs; their records stay, as the history."""
+        """Empties the folders of all but the newest `keep` ended runs; of their records the newest 500 stay."""
         ended = [run for run in self.runs() if run.stage == "ended"]
-        for run in ended[: max(len(ended) - keep, 0)]:
+        for run in ended[: max(len(ended) - MOST_RECORDS, 0)]:
+            shutil.rmtree(self.folder_of(run), ignore_errors=True)
+        for run in ended[-MOST_RECORDS:][:-keep] if keep else ended[-MOST_RECORDS:]:
             for path in self.folder_of(run).iterdir():
                 if path.name != RECORD_FILE:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -130,11 +130,11 @@ class RunDriver:
             raise StoppedError
         if end.result in ("too_long", "too_large"):
             return self._end(run, "failed", end.detail)
-        detail = end.detail or (
-            "" if (folder / WORK_FOLDER / OUTCOME_FILE).is_file() else "it ended well and left no outcome"
-        )
-        if detail:
-            log.error("run %s: start %d of the child failed: %s", run.run_id, run.starts, detail)
+        left_outcome = (folder / WORK_FOLDER / OUTCOME_FILE).is_file()
+        detail = end.detail or ("" if left_outcome else "it ended well and left no outcome")
+        if not detail:
+            return self._train(run)
+        log.error("run %s: start %d of the child failed: %s", run.run_id, run.starts, detail)
         return self._changed(run, detail=detail)
 
     def _judged(self, run: RunRecord, outcome: RunOutcome) -> RunRecord:
@@ -148,8 +148,8 @@ class RunDriver:
 
     def _publish(self, run: RunRecord) -> RunRecord:
         """The candidate to the store, unless another champion came meanwhile: the gate did not judge against that."""
-        judged_against, present = _champion(run), self._models.line()[-1]
-        if present != judged_against:
+        present = self._models.line()[-1]
+        if not present.same_bundle(_champion(run)):
             return self._overtaken(run, present)
         folder = Path(run.candidate)
         try:
@@ -158,7 +158,7 @@ class RunDriver:
         except BundleError as error:
             return self._end(run, "failed", f"the candidate cannot be used: {error}")
         heir = Champion(
-            sequence=judged_against.sequence + 1,
+            sequence=present.sequence + 1,
             model_name=manifest.name,
             model_version=manifest.model_version,
             bundle_digest=manifest.digest,
@@ -166,7 +166,7 @@ class RunDriver:
         )
         why = "; ".join((run.trigger.reason, *run.reasons))
         record = announcement(
-            judged_against, heir, Announcer(by=ANNOUNCED_BY, reason=why, at_ms=_now_ms()), pinned=False
+            present, heir, Announcer(by=ANNOUNCED_BY, reason=why, at_ms=_now_ms()), pinned=False
         )
         return self._next(run, "announcing", published_url=url, announcement=record)
 

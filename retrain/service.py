@@ -84,6 +84,7 @@ class RetrainService:
         self._followers = (_Follower("labels", parts.follow_labels), _Follower("models", self._watch.run))
         self._run: Future[RunRecord | None] | None = None
         self._failing_since: float | None = None
+        self._store: LabelStore | None = None
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Serve until asked to stop. Raises BusyError, BrokenPartError, and the errors of labels and broker."""
@@ -93,7 +94,9 @@ class RetrainService:
                 self._loop(pool, should_stop)
             finally:
                 self._closing.set()
-        self._parts.show.close()
+                self._parts.show.close()
+                if self._store is not None:
+                    self._store.close()
 
     def _loop(self, pool: ThreadPoolExecutor, should_stop: Callable[[], bool]) -> None:
         vitals, look_at = self._parts.vitals, 0.0
@@ -125,8 +128,11 @@ class RetrainService:
         """Tells what is so and begins a run where one is due or open; a store that fails is asked again later."""
         parts = self._parts
         try:
-            with LabelStore(Path(parts.settings.store.path), parts.settings.store.unlabelled_days) as store:
-                trigger = self._decide(store)
+            if self._store is None:
+                self._store = LabelStore(
+                    Path(parts.settings.store.path), parts.settings.store.unlabelled_days
+                )
+            trigger = self._decide(self._store)
             open_run = parts.book.open_run()
         except (LabelStoreError, RunBookError) as error:
             self._failing(error)
@@ -183,4 +189,6 @@ def one_run(
         driver = RunDriver(parts.settings, parts.book, parts.models, parts.child, parts.show, should_stop)
         ended = driver.finish(run)
         parts.book.tidy(parts.settings.run.keep)
+        if ended.champion is not None:
+            parts.models.tidy(ended.champion)
         return ended

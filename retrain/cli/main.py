@@ -7,6 +7,7 @@ import typer
 
 from retrain.cli import labels
 from retrain.cli.once import once
+from retrain.cli.runs import runs
 from retrain.cli.serve import serve
 from streamapp.release import RELEASE
 
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(once)
+app.command()(runs)
 app.add_typer(labels.app, name="labels")
 
 

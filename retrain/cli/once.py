@@ -44,7 +44,7 @@ def once(
     """
     settings = settings_from(config)
     log_to_stderr()
-    stopping, numbers = stop_event()
+    stopping, numbers = stop_event(settings)
     with one_line_errors(settings):
         parts = parts_of(settings, Vitals(STALL_TIMEOUT_SECONDS))
         try:

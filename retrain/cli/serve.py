@@ -18,7 +18,7 @@ def serve(config: ConfigFile = None) -> None:
     """
     settings = settings_from(config)
     log_to_stderr()
-    stopping, _ = stop_event()
+    stopping, _ = stop_event(settings)
     vitals = Vitals(STALL_TIMEOUT_SECONDS)
     with one_line_errors(settings):
         health = HealthServer((settings.http.host, settings.http.port), vitals, metrics.REGISTRY)

@@ -2,11 +2,12 @@
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 from typing import Final
 
 from kafka.errors import KafkaError
@@ -29,10 +30,14 @@ from streamapp.health import Vitals
 from streamapp.settings import SettingsError
 
 EXIT_BUSY: Final = 8
+EXIT_STOP_TOO_LONG: Final = 72
+STOP_MARGIN_SECONDS: Final = 15.0
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 HOUR_SECONDS: Final = 3600.0
 # The loop ticks four times a second; only what the health page itself judges by agents needs this.
 STALL_TIMEOUT_SECONDS: Final = 60.0
+
+log = logging.getLogger(__name__)
 
 
 def log_to_stderr() -> None:
@@ -42,11 +47,23 @@ def log_to_stderr() -> None:
         logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
-def stop_event() -> tuple[Event, list[int]]:
-    """An event that SIGTERM and SIGINT set, and the signals that came."""
+def stop_event(settings: RetrainSettings) -> tuple[Event, list[int]]:
+    """An event that SIGTERM and SIGINT set, and the signals that came. The process outlives the first one by no more
+    than `run.grace_seconds` and a margin: what it waits for then is a broker or a store, and all is kept already.
+    """
     stopping, numbers = Event(), list[int]()
+    budget_seconds = settings.run.grace_seconds + STOP_MARGIN_SECONDS
+
+    def give_up() -> None:
+        log.critical("stopping took more than %.0f s: ending as it is, nothing is lost", budget_seconds)
+        logging.shutdown()
+        os._exit(EXIT_STOP_TOO_LONG)
 
     def note(number: int, _frame: object) -> None:
+        if not numbers:
+            watchdog = Timer(budget_seconds, give_up)
+            watchdog.daemon = True
+            watchdog.start()
         numbers.append(number)
         stopping.set()
 

@@ -139,3 +139,20 @@ def test_a_broker_that_goes_away_in_a_run_is_waited_for(
         house.label(1, first=4)
         wait_until(lambda: house.stored_labels() == 5, 60, "labels go on")
         assert run.starts == 1
+
+
+def test_a_stop_while_the_broker_hangs_is_bounded_and_loses_nothing(
+    tiny_bundle: Path, tmp_path: Path, serve: Serve
+) -> None:
+    with LocalBroker.start(BrokerSettings(data_dir=tmp_path / "broker"), die_with_parent=True) as broker:
+        house = RetrainHouse(TestCluster(broker.bootstrap, "hangs-", tiny_bundle), tiny_bundle, tmp_path)
+        service = serve(house, mode="hang")
+        house.label(4)
+        house.wait_for_child()
+        broker.pause()
+        code, seconds = stop(service)
+        broker.resume()
+        assert code in (0, 72), house.log()
+        assert seconds < house.settings.run.grace_seconds + 20
+        assert house.once() == 0, house.log()
+        assert house.child_starts() == 2

@@ -88,6 +88,16 @@ def test_files_of_old_runs_go_and_their_records_stay(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*/child.log"))) == 1
 
 
+def test_of_very_many_runs_the_newest_records_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrain.run_book.MOST_RECORDS", 2)
+    book = RunBook(tmp_path)
+    for second in range(4):
+        book.save(ended(book.new_run(TRIGGER, 1_790_000_000_000 + second * 1000)))
+    newest = book.runs()[2:]
+    book.tidy(keep=1)
+    assert book.runs() == newest
+
+
 def test_a_lock_is_refused_by_name_and_freed_by_kill_9(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
