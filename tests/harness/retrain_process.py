@@ -28,7 +28,7 @@ from streamapp.cluster.announcements import announce, read_champions
 from streamapp.contracts.bundle import read_bundle
 from streamapp.contracts.champion import Announcer, Champion, announcement, first_champion
 from streamapp.contracts.codec import encode
-from streamapp.contracts.messages import Label
+from streamapp.contracts.messages import Label, Post, ScoredPost, SentimentVerdict, SourceOffset, Verdict
 from streamapp.inference.model_store import publish_bundle
 from streamapp.settings import dump_settings
 from tests.harness.cluster import TestCluster, free_port, wait_until
@@ -96,6 +96,22 @@ class RetrainHouse:
             sent = [producer.send(topic, key=label.post_id.encode(), value=encode(label)) for label in labels]
             for each in sent:
                 each.get(timeout=30)
+
+    def publish_scored(
+        self, verdict: SentimentVerdict, posts: int, first: int = 0, version: str = "tiny-1"
+    ) -> None:
+        """Scored posts of the chat channel that all have this verdict."""
+        with self.cluster.producer() as producer:
+            for number in range(first, first + posts):
+                scored = ScoredPost(
+                    post=Post(id=f"p{number}", channel="chat", text="t", event_time_ms=0),
+                    verdict=Verdict(sentiment=verdict),
+                    model_version=version,
+                    source_offset=SourceOffset("u", 0, number),
+                    story_fingerprint="0" * 16,
+                )
+                topic = self.cluster.name("scored-posts")
+                producer.send(topic, key=scored.post.id.encode(), value=encode(scored))
 
     def stored_labels(self) -> int:
         with LabelStore(Path(self.settings.store.path)) as store:

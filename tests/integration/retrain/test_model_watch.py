@@ -13,8 +13,7 @@ from retrain.model_watch import ModelWatch
 from retrain.patience import StoppedError
 from retrain.publish import PublishedModels
 from retrain.settings import QualitySettings
-from streamapp.contracts.codec import encode
-from streamapp.contracts.messages import Post, ScoredPost, SentimentVerdict, SourceOffset, Verdict
+from streamapp.contracts.messages import SentimentVerdict
 from tests.harness.cluster import TestCluster, wait_until
 from tests.harness.retrain_process import RetrainHouse
 
@@ -30,23 +29,6 @@ class Silent:
         assert words is None, f"{part}: {words}"
 
 
-def publish(
-    house: RetrainHouse, verdict: SentimentVerdict, posts: int, first: int, version: str = "tiny-1"
-) -> None:
-    with house.cluster.producer() as producer:
-        for number in range(first, first + posts):
-            scored = ScoredPost(
-                post=Post(id=f"p{number}", channel="chat", text="t", event_time_ms=0),
-                verdict=Verdict(sentiment=verdict),
-                model_version=version,
-                source_offset=SourceOffset("u", 0, number),
-                story_fingerprint="0" * 16,
-            )
-            producer.send(
-                house.cluster.name("scored-posts"), key=scored.post.id.encode(), value=encode(scored)
-            )
-
-
 def test_posts_that_become_harder_raise_an_alarm_against_the_first_ones(
     cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path
 ) -> None:
@@ -58,15 +40,15 @@ def test_posts_that_become_harder_raise_an_alarm_against_the_first_ones(
     pool = ThreadPoolExecutor(1)
     following = pool.submit(watch.run, stopping.is_set)
     try:
-        publish(house, SURE, 300, 0)
-        publish(house, UNSURE, 100, 5_000, version="another-model-9")
+        house.publish_scored(SURE, 300)
+        house.publish_scored(UNSURE, 100, first=5_000, version="another-model-9")
         kept = Path(house.settings.run.folder)
         wait_until(
             lambda: following.done() or list(kept.glob("first-posts-*.json")), 30, "the reference is kept"
         )
         assert watch.seen is not None
         assert watch.seen.alarms == ()
-        publish(house, UNSURE, 900, 1_000)
+        house.publish_scored(UNSURE, 900, first=1_000)
         alarms = wait_until(lambda: watch.seen and watch.seen.alarms, 40, "an alarm")
         assert alarms
         assert {(alarm.kind, alarm.channel, alarm.head) for alarm in alarms} >= {

@@ -2,14 +2,16 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from retrain.run_book import RunBook, Since
 from retrain.runs import MARK
-from retrain.settings import RunSettings
+from retrain.settings import RunSettings, ScheduleSettings
 from streamapp.contracts.champion import Champion
 from streamapp.inference.model_store import ModelStore
 from tests.harness.cluster import TestCluster
@@ -159,6 +161,30 @@ def test_nothing_is_announced_while_the_champion_is_pinned(house: RetrainHouse) 
     house.announce_as_a_person(house.folder / "other")
     assert house.once() == 0, house.log()
     assert house.line()[-1].sequence == 3
+
+
+def test_a_champion_that_is_pinned_in_a_run_is_kept_and_no_other_champion(house: RetrainHouse) -> None:
+    house.label(4)
+    go = house.folder / "go"
+    process = house.start("once", mode=f"promote-when:{go}")
+    house.wait_for_child()
+    house.announce_as_a_person(house.bundle, pinned=True)
+    go.touch()
+    assert process.wait(60) == 7, house.log()
+    assert (house.runs()[0].result, house.line()[-1].sequence) == ("pinned", 1)
+
+
+def test_a_firing_that_was_missed_is_made_up_for_by_the_next_call(
+    cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    schedule = ScheduleSettings(cron="0 3 * * *", new_labels=0, fewest_new_labels=1)
+    house = RetrainHouse(cluster(), tiny_bundle, tmp_path, schedule=schedule)
+    two_days_ago_ms = int((time.time() - 2 * 86_400) * 1000)
+    RunBook(tmp_path / "runs").save_since(Since(watched_since_ms=two_days_ago_ms))
+    house.label(1)
+    assert house.once("--if-due") == 0, house.log()
+    assert house.once("--if-due") == 0, house.log()
+    assert [run.trigger.kind for run in house.runs()] == ["cron"]
 
 
 @pytest.mark.parametrize(("part", "fault"), [("model store", "full:store:6"), ("disk", "full:disk:2")])

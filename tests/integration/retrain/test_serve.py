@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retrain.settings import ModelStoreSettings
+from retrain.settings import ModelStoreSettings, QualitySettings, ScheduleSettings
+from streamapp.contracts.messages import SentimentVerdict
 from streamapp.local.broker import BrokerSettings, LocalBroker
 from tests.harness.cluster import TestCluster, wait_until
 from tests.harness.retrain_process import RetrainHouse, stop
@@ -61,6 +62,25 @@ def test_enough_labels_begin_a_run_and_too_few_do_not(house: RetrainHouse, serve
     assert house.page("livez") == (200, '{"alive": true, "troubles": []}\n')
     assert stop(service)[0] == 0
     assert len(house.runs()) == 1
+
+
+def test_falling_quality_begins_a_run_where_there_is_something_to_learn_from(
+    cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path, serve: Serve
+) -> None:
+    quality = QualitySettings(reference_posts=100, fewest_posts=100)
+    schedule = ScheduleSettings(cron="", new_labels=0, fewest_new_labels=1, rest_minutes=0.0)
+    house = RetrainHouse(cluster(), tiny_bundle, tmp_path, quality=quality, schedule=schedule)
+    house.publish_scored(SentimentVerdict("neutral", 0.04, 0.92, 0.04), 150)
+    serve(house)
+    wait_until(lambda: list((tmp_path / "runs").glob("first-posts-*.json")), 60, "the reference is kept")
+    house.publish_scored(SentimentVerdict("negative", 0.45, 0.35, 0.2), 900, first=1_000)
+    low = 'streamapp_retrain_quality_low{channel="chat",head="sentiment",kind="accuracy"}'
+    wait_until(lambda: low + " 1.0" in (house.page("metrics") or (0, ""))[1], 60, "the alarm is told")
+    assert house.runs() == []
+    house.label(1)
+    run = house.wait_for("promoted")
+    assert run.trigger.kind == "quality"
+    assert "sentiment of chat" in run.trigger.reason
 
 
 def test_sigterm_stops_the_child_and_the_next_start_goes_on_with_it(
