@@ -12,8 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from retrain.label_store import LabelStore
 from retrain.run_book import RunBook, RunRecord
+from retrain.runs import MARK
 from retrain.settings import HttpSettings as RetrainHttpSettings
 from retrain.settings import (
     LabelSettings,
@@ -29,7 +32,7 @@ from streamapp.contracts.bundle import read_bundle
 from streamapp.contracts.champion import Announcer, Champion, announcement, first_champion
 from streamapp.contracts.codec import encode
 from streamapp.contracts.messages import Label, Post, ScoredPost, SentimentVerdict, SourceOffset, Verdict
-from streamapp.inference.model_store import publish_bundle
+from streamapp.inference.model_store import ModelStore, publish_bundle
 from streamapp.settings import dump_settings
 from tests.harness.cluster import TestCluster, free_port, wait_until
 
@@ -147,6 +150,21 @@ class RetrainHouse:
         told = announce(self.settings.broker, topic, record, self.first, despite_pin=True)
         assert told.won
         return told.champion
+
+    def fetched_version(self, champion: Champion) -> str:
+        """The version of the announced bundle, verified as every worker verifies it."""
+        return ModelStore(self.folder / "another-machine").fetch(champion).manifest.model_version
+
+    def leftovers(self) -> list[int]:
+        """Processes that belong to a run, the child's descendants too."""
+        found, runs = [], {run.run_id for run in self.runs()}
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) in runs:
+                    found.append(process.pid)
+            except psutil.Error:
+                continue
+        return found
 
     def page(self, name: str) -> tuple[int, str] | None:
         """Status and body of a page of `retrain serve`; None where nothing answers."""

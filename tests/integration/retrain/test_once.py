@@ -1,4 +1,4 @@
-"""`retrain once` on a real Kafka: its ways to end, and SIGKILL at every stage of a run."""
+"""`retrain once` on a real Kafka: its ways to end, and what is full, pinned, taken or missed on the way."""
 
 import json
 import signal
@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from retrain.run_book import RunBook, Since
-from retrain.runs import MARK
 from retrain.settings import RunSettings, ScheduleSettings
 from streamapp.contracts.champion import Champion
 from streamapp.inference.model_store import ModelStore
@@ -20,52 +18,10 @@ from tests.tiny_bundle import write_tiny_bundle
 
 pytestmark = pytest.mark.broker
 
-DEATHS = (
-    "save:snapshot:before", "save:snapshot:after", "save:training:before", "save:training:after", "look:2",
-    "save:publishing:before", "save:publishing:after", "publish:1", "publish:3", "save:announcing:before",
-    "save:announcing:after", "announce:before", "announce:after", "save:ended:before", "save:ended:after",
-)  # fmt: skip
-
 
 @pytest.fixture
 def house(cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path) -> RetrainHouse:
     return RetrainHouse(cluster(), tiny_bundle, tmp_path)
-
-
-def fetched(house: RetrainHouse, champion: Champion) -> str:
-    """The version of the announced bundle, verified as every worker verifies it."""
-    return ModelStore(house.folder / "another-machine").fetch(champion).manifest.model_version
-
-
-def leftovers(house: RetrainHouse) -> list[int]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) in {run.run_id for run in house.runs()}:
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
-@pytest.mark.parametrize("death", DEATHS)
-def test_a_run_that_was_killed_ends_as_if_nothing_had_been(house: RetrainHouse, death: str) -> None:
-    house.label(4)
-    assert house.once(fault=death) == -signal.SIGKILL, house.log()
-    first, line = house.runs(), house.line()
-    for champion in line[1:]:
-        assert fetched(house, champion)  # whatever is announced at any moment is whole
-    assert house.once() == 0, house.log()
-    ended = [run for run in house.runs() if run.result == "promoted"]
-    if not (
-        first and first[0].stage == "ended"
-    ):  # else the kill came after its end, and this was another run
-        assert len(house.cluster.read("model-announcements")) == 1
-        assert len(house.runs()) == 1
-    assert [champion.sequence for champion in house.line()] == list(range(len(ended) + 1))
-    assert fetched(house, house.line()[-1]) == house.line()[-1].model_version
-    assert house.stored_labels() == 4
-    assert leftovers(house) == []
 
 
 def test_a_better_candidate_is_published_and_announced(house: RetrainHouse) -> None:
@@ -75,7 +31,7 @@ def test_a_better_candidate_is_published_and_announced(house: RetrainHouse) -> N
     said = json.loads(answer.read_text())
     champion = house.line()[-1]
     assert (said["result"], said["labels"], said["sequence"]) == ("promoted", 4, 1)
-    assert said["model_version"] == champion.model_version == fetched(house, champion)
+    assert said["model_version"] == champion.model_version == house.fetched_version(champion)
     assert "better on 4 labels" in champion.reason
     assert house.once("--if-due") == 0
     assert len(house.runs()) == 1
@@ -114,7 +70,7 @@ def test_a_stopped_run_goes_on_at_the_next_call(house: RetrainHouse) -> None:
     code, seconds = stop(process)
     assert code == 128 + signal.SIGTERM
     assert seconds < 10
-    assert leftovers(house) == []
+    assert house.leftovers() == []
     assert house.once() == 0, house.log()
     assert house.child_starts() == 2
     assert house.runs()[0].starts == 1  # a stop of ours is no failure of the child
@@ -195,7 +151,7 @@ def test_a_full_disk_is_named_waited_for_and_loses_nothing(
     assert house.once(fault=fault) == 0, house.log()
     assert f"{part} does not answer, asking again" in house.log()
     assert "File too large" in house.log()
-    assert fetched(house, house.line()[-1]) == house.line()[-1].model_version
+    assert house.fetched_version(house.line()[-1]) == house.line()[-1].model_version
     assert len(house.cluster.read("model-announcements")) == 1
     assert house.child_starts() == 1
     assert not list((house.folder / "models").rglob("*.part"))

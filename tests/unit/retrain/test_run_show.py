@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from retrain import metrics
+from retrain import metrics, run_show
 from retrain.core.trigger import Trigger
 from retrain.run_book import RunRecord
 from retrain.run_files import Progress
@@ -28,8 +28,11 @@ ENDED = msgspec.structs.replace(
 )
 
 
-def test_a_log_gets_one_line_a_step_and_not_one_a_look(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_gets_one_line_a_step_and_not_one_a_look(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr(run_show.log, "disabled", False)  # some libraries' set-up disables loggers that exist
     show = RunShow(Vitals(60))
     show.stage(RUN)
     for fraction in (0.1, 0.2, 0.3):
