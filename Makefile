@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 PARALLEL := -n $(TEST_PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-serving test-training debian-packages test-fast chaos bench lint fix types layers check schemas clean
+.PHONY: help demo demo-learning test test-serving test-training debian-packages test-fast chaos bench lint fix types layers check schemas clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,13 +33,32 @@ $(VENV)/.dev: $(VENV)/.runtime
 demo: $(VENV)/.runtime ## Watch a simulated trading day on a real Kafka (about two minutes; DEMO_ARGS=--stay stays up)
 	@$(BIN)/streamapp demo $(DEMO_ARGS)
 
+# What training needs is much larger than all the rest, so it is installed only here and for its tests, and said first.
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch's small build for machines without a GPU.
+RETRAIN_FREE_GB = $(if $(TORCH_INDEX),3,8)
+$(VENV)/.retrain: $(VENV)/.runtime
+	@if [ -n "$(TORCH_INDEX)" ]; then \
+	  echo "== installing what training needs: about 1 GB, torch from $(TORCH_INDEX)"; \
+	else \
+	  echo "== installing what training needs: about 6 GB, for the torch of PyPI brings CUDA along"; \
+	  echo "   no GPU? make demo-learning TORCH_INDEX=https://download.pytorch.org/whl/cpu: about 1 GB"; \
+	fi
+	@df -Pk $(VENV) | awk 'NR == 2 { free = $$4 / 1048576; \
+	  printf "   %.0f GB are free here, $(RETRAIN_FREE_GB) GB are needed\n", free; exit free < $(RETRAIN_FREE_GB) }'
+	@[ -z "$(TORCH_INDEX)" ] || $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on \
+	  -c constraints.txt --index-url "$(TORCH_INDEX)" torch
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[cpu,retrain]'
+	@touch $@
+
+demo-learning: $(VENV)/.retrain ## Watch labels become a better model that a worker swaps in (minutes; installs torch, about 6 GB)
+	@$(BIN)/streamapp demo-learning $(DEMO_ARGS)
+
 test: test-serving ## Run every test, real broker included
 
 test-serving: $(VENV)/.dev debian-packages ## Run the tests of the serving side, real broker included (under 20 minutes)
 	@$(PYTEST) $(PARALLEL) -m "not chaos" --ignore tests/unit/retrain/training --ignore tests/retrain_e2e $(TEST_ARGS)
 
-test-training: $(VENV)/.dev ## Run the tests of training (installs torch, about 6 GB)
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[cpu,dev,retrain]'
+test-training: $(VENV)/.dev $(VENV)/.retrain ## Run the tests of training (installs torch, about 6 GB)
 	@$(PYTEST) tests/unit/retrain tests/retrain_e2e $(TEST_ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that need no broker (under a minute)

@@ -18,6 +18,7 @@ from streamapp.cli.options import JsonFile, errors, speaker, write_json
 
 if TYPE_CHECKING:
     from streamapp.local.alert_card import NameOf
+    from streamapp.local.demo import DemoRun
     from streamapp.local.demo_house import DemoHouse, DemoOptions
     from streamapp.local.demo_report import DemoReport
     from streamapp.local.demo_show import Show
@@ -75,8 +76,9 @@ def _show(console: Console, plain: bool) -> Show:
 
 
 def _run(options: DemoOptions, show: Show, console: Console, json_file: str | None) -> int:
+    from streamapp.local.demo import DemoRun  # noqa: PLC0415
     from streamapp.local.demo_house import DemoHouse, new_prefix  # noqa: PLC0415
-    from streamapp.local.demo_plan import plan_demo  # noqa: PLC0415
+    from streamapp.local.demo_plan import demo_settings, plan_demo  # noqa: PLC0415
     from streamapp.local.signals import StoppedBySignalError, stopped_by_signal  # noqa: PLC0415
 
     with stopped_by_signal():
@@ -84,8 +86,13 @@ def _run(options: DemoOptions, show: Show, console: Console, json_file: str | No
         in_haste = True
         try:
             plan = plan_demo(options.stream_seconds, new_prefix())
-            house = DemoHouse(plan, options, show.say)
-            code = _watch(house, options, show, console, json_file)
+            house = DemoHouse(
+                plan.prefix,
+                options.bootstrap,
+                lambda files, bootstrap: demo_settings(plan, files, bootstrap, 0, options.bundle),
+                show.say,
+            )
+            code = _watch(DemoRun(plan, options, house, show), house, options, console, json_file)
             in_haste = False
         except StoppedBySignalError as signal:
             code = signal.exit_code
@@ -95,15 +102,14 @@ def _run(options: DemoOptions, show: Show, console: Console, json_file: str | No
 
 
 def _watch(
-    house: DemoHouse, options: DemoOptions, show: Show, console: Console, json_file: str | None
+    run: DemoRun, house: DemoHouse, options: DemoOptions, console: Console, json_file: str | None
 ) -> int:
     from streamapp.contracts.dead_letter import DeadLetterError  # noqa: PLC0415
     from streamapp.local.broker import BrokerError  # noqa: PLC0415
-    from streamapp.local.demo import DemoError, DemoRun  # noqa: PLC0415
+    from streamapp.local.demo import DemoError  # noqa: PLC0415
     from streamapp.local.demo import stay as stay_up  # noqa: PLC0415
     from streamapp.local.signals import StoppedBySignalError  # noqa: PLC0415
 
-    run = DemoRun(house.plan, options, house, show)
     try:
         report = run.run()
         if not options.stay:
@@ -118,7 +124,7 @@ def _watch(
             with contextlib.suppress(StoppedBySignalError):  # that is how it is meant to end
                 stay_up(house)
     except (DemoError, BrokerError, KafkaError, DeadLetterError, OSError, ValueError) as error:
-        show.close()
+        run.show.close()
         errors.print(Text(f"The demo failed: {error}", style="red"))
         house.keep_folder = True
         return EXIT_FAILED

@@ -9,6 +9,7 @@ from streamapp.cli import bench, broker, labels, models, redrive, topics
 from streamapp.cli.alerts import alerts
 from streamapp.cli.bridge import bridge
 from streamapp.cli.demo import demo
+from streamapp.cli.demo_learning import demo_learning
 from streamapp.cli.doctor import doctor
 from streamapp.cli.replay import replay
 from streamapp.cli.trends import trends
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(worker)
 app.command()(demo)
+app.command()(demo_learning)
 app.command()(replay)
 app.command()(alerts)
 app.command()(trends)

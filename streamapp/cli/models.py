@@ -47,12 +47,12 @@ from streamapp.core.foreign_text import printable
 from streamapp.settings import Settings
 
 EXIT_LOST: Final = 1
-RETRAIN_MISSING: Final = (
-    "`models add` converts with torch, which is not installed here. Install it beside streamapp, about 6 GB "
-    "(a CPU-only build first keeps it to 1 GB):\n"
+RETRAIN_PACKAGES: Final = (
+    "Install it beside streamapp, about 6 GB (a CPU-only build first keeps it to 1 GB):\n"
     "  pip install torch --index-url https://download.pytorch.org/whl/cpu\n"
     "  pip install 'streamapp[retrain]'"
 )
+RETRAIN_MISSING: Final = f"`models add` converts with torch, which is not installed here. {RETRAIN_PACKAGES}"
 
 app = typer.Typer(help="Which model serves: list, show, promote, roll back, pin, add.", no_args_is_help=True)
 

@@ -43,7 +43,7 @@ class DemoRun:
     """One run. `house` is opened here and closed by the caller, whatever happens."""
 
     def __init__(self, plan: DemoPlan, options: DemoOptions, house: DemoHouse, show: Show) -> None:
-        self._plan, self._options, self._house, self._show = plan, options, house, show
+        self._plan, self._options, self._house, self.show = plan, options, house, show
         self._seconds: dict[str, float] = {}
         self.name_of: NameOf = load_companies().get
         inputs: dict[str, Channel] = {plan.input_topic(channel): channel for channel in CHANNELS}
@@ -65,12 +65,12 @@ class DemoRun:
                 replayed = self._replay(reader)
             with self._phase("closing"):
                 self._finish(reader, replayed)
-        self._show.update(self.figures, self._scene("the day is over"), final=True)
-        self._show.close()
+        self.show.update(self.figures, self._scene("the day is over"), final=True)
+        self.show.close()
         return self._report()
 
     def _set_up(self) -> None:
-        say, plan = self._show.say, self._plan
+        say, plan = self.show.say, self._plan
         say(
             f"A trading day in {plan.stream_seconds:g} s: some 700 posts about {len(load_companies())} invented"
             " companies. From 16:15 oil turns bad, from 17:00 Calderon Bank; each should alert, and nothing else."
@@ -127,7 +127,7 @@ class DemoRun:
         deadline = time.monotonic() + FINISH_SECONDS
         while not self._is_over(replayed):
             if time.monotonic() > deadline:
-                self._show.say(
+                self.show.say(
                     f"After {FINISH_SECONDS:.0f} s something is still missing; judging what is there."
                 )
                 break
@@ -156,8 +156,8 @@ class DemoRun:
             self._metrics = self._house.pages.metrics()
         scene = self._scene(phase)
         for alert in news:
-            self._show.alert(alert, scene)
-        self._show.update(self.figures, scene)
+            self.show.alert(alert, scene)
+        self.show.update(self.figures, scene)
 
     def _scene(self, phase: str) -> Scene:
         lags = [

@@ -24,7 +24,7 @@ from msgspec import Struct
 from streamapp.cluster.kafka_clients import open_admin
 from streamapp.cluster.topic_admin import create_topics, plan_topics
 from streamapp.local.broker import BrokerSettings, LocalBroker
-from streamapp.local.demo_plan import DemoFiles, DemoPlan, demo_settings
+from streamapp.local.demo_plan import DemoFiles
 from streamapp.local.owned_process import OwnedProcess
 from streamapp.local.worker_pages import WorkerPages
 from streamapp.settings import Settings, dump_settings
@@ -39,6 +39,7 @@ _HEALTH_LINE = re.compile(r"health and metrics on (http://[^\s]+:\d+)")
 _KEPT_VARIABLES: Final = frozenset({"STREAMAPP_CACHE_DIR"})
 
 Say = Callable[[str], None]
+MakeSettings = Callable[[DemoFiles, str], Settings]
 
 
 class DemoError(RuntimeError):
@@ -62,8 +63,9 @@ def new_prefix() -> str:
 class DemoHouse:
     """Rooms are opened one after another; `close` leaves nothing behind, `keep_folder` the logs."""
 
-    def __init__(self, plan: DemoPlan, options: DemoOptions, say: Say) -> None:
-        self.plan, self._options, self._say = plan, options, say
+    def __init__(self, prefix: str, bootstrap: str | None, make_settings: MakeSettings, say: Say) -> None:
+        """`bootstrap` None: a broker of our own; `make_settings` is asked once there is one."""
+        self.prefix, self._bootstrap, self._make_settings, self._say = prefix, bootstrap, make_settings, say
         self.files = DemoFiles(Path(tempfile.mkdtemp(prefix="streamapp-demo-")))
         self.keep_folder = False
         # The demo's own Kafka clients: their retries belong in a file, not across the screen.
@@ -91,14 +93,13 @@ class DemoHouse:
 
     def open_broker(self) -> str:
         """The broker's address: the user's, or that of one we start. Raises BrokerError."""
-        if self._options.bootstrap is not None:
-            bootstrap = self._options.bootstrap
-        else:
+        bootstrap = self._bootstrap
+        if bootstrap is None:
             settings = BrokerSettings(data_dir=self.files.broker, heap_mb=HEAP_MB)
             self._broker = LocalBroker.start(settings, self._say, die_with_parent=True)
             bootstrap = self._broker.bootstrap
         self._copy_symbols()
-        self._settings = demo_settings(self.plan, self.files, bootstrap, 0, self._options.bundle)
+        self._settings = self._make_settings(self.files, bootstrap)
         self.files.config.write_text(dump_settings(self._settings), encoding="utf-8")
         return bootstrap
 
@@ -114,7 +115,7 @@ class DemoHouse:
             self.worker_command(),
             self.files.worker_log,
             self.files.folder,
-            worker_environment(os.environ, self.files.folder),
+            self.environment,
         )
         deadline = time.monotonic() + WORKER_START_SECONDS
         waited_for: dict[str, Any] = {}
@@ -130,6 +131,11 @@ class DemoHouse:
         raise DemoError(
             f"the worker was not ready in {WORKER_START_SECONDS:.0f} s: {reasons}. {self._where()}"
         )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What our commands see of ours."""
+        return worker_environment(os.environ, self.files.folder)
 
     def worker_command(self) -> list[str]:
         """The very command a user runs."""
@@ -180,7 +186,7 @@ class DemoHouse:
                 admin.delete_topics(names)
                 admin.delete_groups([self.settings.worker.group])
         except (KafkaError, OSError) as error:
-            self._say(f"The demo's topics {self.plan.prefix}* could not be deleted: {error}")
+            self._say(f"The demo's topics {self.prefix}* could not be deleted: {error}")
 
     def _copy_symbols(self) -> None:
         with as_file(files("streamapp.local").joinpath("sample_stream", "symbols.toml")) as source:
@@ -201,6 +207,6 @@ def worker_environment(ours: Mapping[str, str], folder: Path) -> dict[str, str]:
     kept = {
         name: value
         for name, value in ours.items()
-        if not name.startswith("STREAMAPP_") or name in _KEPT_VARIABLES
+        if not name.startswith(("STREAMAPP_", "RETRAIN_")) or name in _KEPT_VARIABLES
     }
     return kept | {"TMPDIR": str(folder)}
