@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 EXIT_FAILED: Final = 1
 REPORT_FOLDER: Final = Path("out/demo-learning")
 PLAIN_WIDTH: Final = 130
-MIN_FREE_BYTES: Final = 2 * 1024**3
 
 
 def demo_learning(

@@ -31,6 +31,7 @@ from streamapp.local.demo_learning_plan import (
     retrain_settings,
     settings_lines,
 )
+from streamapp.local.demo_learning_progress import TrainingProgress
 from streamapp.local.demo_learning_report import (
     LearningReport,
     RetrainResult,
@@ -51,7 +52,7 @@ POLL_SECONDS: Final = 0.2
 IMPORT_SECONDS: Final = 120.0
 VERDICT_SECONDS: Final = 120.0
 SWAP_SECONDS: Final = 180.0
-STOP_SECONDS: Final = 30.0
+TRAINING: Final = "training"
 
 
 class LearningRun:
@@ -63,6 +64,7 @@ class LearningRun:
         self._day = load_sample()
         self._inputs: dict[Channel, str] = {channel: plan.input_topic(channel) for channel in CHANNELS}
         self._tempo = Tempo()
+        self._progress = TrainingProgress(self._files.runs)
         self._command: OwnedProcess | None = None
         self._replay: ReplayThread | None = None
         self._seconds: dict[str, float] = {}
@@ -178,7 +180,7 @@ class LearningRun:
             reader,
             ["retrain", "once", "--config", str(files.retrain_config), "--json", str(files.result)],
             files.retrain_log,
-            "training",
+            TRAINING,
         )
         cpu_seconds = _children_cpu_seconds() - before
         if not files.result.is_file():
@@ -257,7 +259,8 @@ class LearningRun:
                 self._show.say(f"  {news}", "cyan")
         if self.figures.announced is not None and self._tempo.until < self._plan.keep_from:
             self._tempo.go(self._plan.keep_from, self._plan.swap_rate)  # live traffic for the shadow run
-        self._show.update(self.figures, phase)
+        step = self._progress.newest() if phase == TRAINING else None
+        self._show.update(self.figures, phase, step)
 
     def _heading(self, words: str) -> None:
         self._show.say(f"\n{words}", "bold")

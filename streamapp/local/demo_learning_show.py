@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from streamapp.local.demo_learning_figures import LearningFigures
+from streamapp.local.demo_learning_progress import TrainingStep
 
 PLAIN_EVERY_SECONDS: Final = 10.0
 FRAME_SECONDS: Final = 0.25
@@ -28,17 +29,17 @@ class LearningShow:
         """A line that stays."""
         self._console.print(Text(line, style=style), soft_wrap=True)
 
-    def update(self, figures: LearningFigures, phase: str, done: float | None = None) -> None:
-        """The newest figures; called often. `done` is how far training is, 0 to 1."""
+    def update(self, figures: LearningFigures, phase: str, step: TrainingStep | None = None) -> None:
+        """The newest figures, and how far training is; called often."""
         now = time.monotonic()
         if now - self._shown_at < (PLAIN_EVERY_SECONDS if self._live is None else FRAME_SECONDS):
             return
         self._shown_at = now
         if self._live is None:
-            self.say(status_line(figures, phase))
+            self.say(status_line(figures, phase if step is None else f"{step.words}, {step.fraction:.0%}"))
             return
         self._live.start()
-        bar = "" if done is None else f"\n{_bar(done)} {done:.0%} of the run"
+        bar = "" if step is None else f"\n{_bar(step.fraction)} {step.words}"
         self._live.update(Text(f"{status_line(figures, phase)}{bar}"), refresh=True)
 
     def close(self) -> None:
