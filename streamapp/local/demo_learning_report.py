@@ -60,6 +60,10 @@ class Measured(Struct, frozen=True, kw_only=True):
     """What the gate measured."""
 
     sets: tuple[JudgedSet, ...]
+    champion_precision: str
+    candidate_precision: str
+    champion_latency_ms: float
+    candidate_latency_ms: float
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -150,7 +154,7 @@ def class_table(judged: JudgedSet, head: str) -> Table:
     """Every class of one head, before and after."""
     figures = judged.heads[head]
     table = Table(
-        title=f"{judged.name}: {head}, {figures.after.texts} posts",
+        title=f"{judged.name}: {head}, {figures.after.texts} posts, before and after",
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -187,6 +191,8 @@ def gate_lines(report: GateReport) -> list[Text]:
                     f" {old.accuracy:.3f}, {new.accuracy:.3f}; calibration error {old.ece:.3f}, {new.ece:.3f}"
                 )
             )
+    if report.measured:
+        lines.append(Text(f"  {_serving_words(report.measured)}"))
     return lines
 
 
@@ -209,6 +215,13 @@ def report_lines(report: LearningReport) -> list[Text]:
         words = "A better model serves, every post is accounted for, and every verdict names its model."
         lines.append(Text(f"  {words}", style="bold green"))
     return lines
+
+
+def _serving_words(measured: Measured) -> str:
+    return (
+        f"serves in {measured.candidate_precision}, {measured.candidate_latency_ms:.2f} ms a post on one core;"
+        f" before in {measured.champion_precision}, {measured.champion_latency_ms:.2f} ms"
+    )
 
 
 def _version_words(version: VersionFigures) -> str:

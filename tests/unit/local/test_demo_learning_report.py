@@ -21,6 +21,10 @@ PROMOTED = RetrainResult(result="promoted", model_version="m-2")
 REPORT = {
     "decision": {"promote": False, "reasons": ["worse: macro-F1 -0.1"], "judged_by": "golden"},
     "measured": {
+        "champion_precision": "int8",
+        "candidate_precision": "fp32",
+        "champion_latency_ms": 1.5,
+        "candidate_latency_ms": 2.5,
         "sets": [
             {
                 "name": "golden",
@@ -41,7 +45,7 @@ REPORT = {
                 },
                 "slices": [],
             }
-        ]
+        ],
     },
     "training": {"epochs": 3},
 }
@@ -85,6 +89,7 @@ def test_the_gates_decision_and_every_class_before_and_after_are_shown(tmp_path:
     assert "Refused, judged by: golden" in said
     assert "worse: macro-F1 -0.1" in said
     assert "macro-F1 0.250 before, 0.750 after" in said
+    assert "serves in fp32, 2.50 ms a post on one core; before in int8, 1.50 ms" in said
     console = Console(width=120)
     with console.capture() as captured:
         console.print(class_table(report.measured.sets[0], "sentiment"))
