@@ -7,7 +7,6 @@ files beside it. It sees only what any user sees: topics, output of commands, fi
 from __future__ import annotations
 
 import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,6 @@ import msgspec
 
 from streamapp.cluster.kafka_clients import open_producer
 from streamapp.contracts.messages import Channel
-from streamapp.core.foreign_text import printable
 from streamapp.local.demo_house import DemoError, DemoHouse
 from streamapp.local.demo_learning_figures import FOLLOWED, LearningFigures, meanings
 from streamapp.local.demo_learning_plan import (
@@ -41,10 +39,9 @@ from streamapp.local.demo_learning_report import (
 )
 from streamapp.local.demo_learning_show import LearningShow
 from streamapp.local.demo_learning_stream import Tempo, paced
-from streamapp.local.log_lines import LogLines
-from streamapp.local.owned_process import OwnedProcess
 from streamapp.local.publisher import Pace, Progress, ReplayThread, publish
 from streamapp.local.sample import CHANNELS, load_sample
+from streamapp.local.shown_command import CommandTooLongError, ShownCommand
 from streamapp.local.stream_reader import StreamReader
 
 POLL_SECONDS: Final = 0.2
@@ -65,7 +62,7 @@ class LearningRun:
         self._inputs: dict[Channel, str] = {channel: plan.input_topic(channel) for channel in CHANNELS}
         self._tempo = Tempo()
         self._progress = TrainingProgress(self._files.runs)
-        self._command: OwnedProcess | None = None
+        self._command: ShownCommand | None = None
         self._replay: ReplayThread | None = None
         self._seconds: dict[str, float] = {}
         self.figures = LearningFigures(plan.prefix, self._inputs.values(), meanings(self._day))
@@ -219,25 +216,14 @@ class LearningRun:
     def _run_command(
         self, reader: StreamReader, words: list[str], log: Path, phase: str, seconds: float | None = None
     ) -> int:
-        """Runs one of our commands as a user would, shows what it prints, and returns its exit code."""
-        self._show.say(f"$ {' '.join(words)}", "bold")
-        module, *arguments = words
-        program = [sys.executable, "-m", module, *arguments]
-        self._command = OwnedProcess(program, log, self._files.folder, self._house.environment)
-        command, lines = self._command, LogLines(log)
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while command.exit_code is None:
-            if deadline is not None and time.monotonic() > deadline:
-                raise DemoError(f"`{' '.join(words[:3])}` did not end in {seconds:.0f} s. Its log: {log}")
-            self._step(reader, phase)
-            self._tell(lines)
-        self._tell(lines)
-        code, self._command = command.exit_code, None
+        folder, environment = self._files.folder, self._house.environment
+        self._command = ShownCommand(words, log, folder, environment, self._show.say)
+        try:
+            code = self._command.wait(lambda: self._step(reader, phase), seconds)
+        except CommandTooLongError as error:
+            raise DemoError(str(error)) from error
+        self._command = None
         return code
-
-    def _tell(self, lines: LogLines) -> None:
-        for line in lines.new():
-            self._show.say(f"  {printable(line)}", "dim")
 
     def _until(
         self, reader: StreamReader, phase: str, seconds: float, done: Callable[[], bool], what: str

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,21 +33,26 @@ def left_behind(folder: Path) -> list[str]:
     return found
 
 
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The demo, its temporary folder inside the test's, its output a pipe."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "streamapp", "demo-learning", "--plain", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 @pytest.mark.timeout(RUN_SECONDS + 60)
 def test_labels_become_a_model_that_the_worker_takes_over_while_posts_flow(tmp_path: Path) -> None:
     temporary, kept, result_file = tmp_path / "tmp", tmp_path / "kept", tmp_path / "result.json"
-    temporary.mkdir()
-    command = [sys.executable, "-m", "streamapp", "demo-learning", "--plain"]
-    done = subprocess.run(
-        [*command, "--json", str(result_file), "--report", str(kept)],
-        cwd=REPOSITORY,
-        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    demo = start(tmp_path, "--json", str(result_file), "--report", str(kept))
+    output, _ = demo.communicate(timeout=RUN_SECONDS)
+    assert demo.returncode == 0, output
     result = json.loads(result_file.read_text())
     posts = result["posts"]
     assert posts["published"] == len(load_sample()) == posts["scored"] + posts["dead"]
@@ -61,6 +68,21 @@ def test_labels_become_a_model_that_the_worker_takes_over_while_posts_flow(tmp_p
     assert pictures
     assert (pictures[0].parent / "README.md").read_text().startswith("---")
     for words in ("Labels arrive", "training", "announced: ", "shadowing", "serving", "Promoted", "negative"):
-        assert words in done.stdout
+        assert words in output
     assert left_behind(temporary) == []
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.timeout(RUN_SECONDS)
+def test_ctrl_c_while_it_trains_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
+    demo = start(tmp_path)
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if re.match(r"train step \d", line):
+            break
+    assert any("retrain.run" in command for command in left_behind(tmp_path / "tmp"))
+    demo.send_signal(signal.SIGINT)
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 128 + signal.SIGINT, output
+    assert left_behind(tmp_path / "tmp") == []
+    assert list((tmp_path / "tmp").iterdir()) == []
