@@ -29,26 +29,33 @@ from streamapp.contracts.champion import Announcer, Champion, announcement, firs
 from streamapp.contracts.topics import MODEL_ANNOUNCEMENTS, SCORED_POSTS
 from streamapp.inference.model_store import publish_bundle
 from streamapp.local.worker_pages import values
-from streamapp.settings import ModelSettings, SwapSettings
+from streamapp.settings import BatchSettings, ModelSettings, SwapSettings
 
 PARTITIONS: Final = 4
 WARM_UP_SECONDS: Final = 5.0
 SWAP_TIMEOUT_SECONDS: Final = 300.0
-DRAIN_SECONDS: Final = 60.0
+DRAIN_SECONDS: Final = 30.0
+BURST_POSTS: Final = 1_000
+BURST_FROM: Final = 10_000_000
 POLL_SECONDS: Final = 0.1
 # Counted as "after a swap": posts due from shortly before the new version's first verdict, which waited for the
 # exchange, to two seconds after it.
 BEFORE_SECONDS: Final = 0.5
 AFTER_SECONDS: Final = 2.0
 EARLY_SWAP: Final = 5
+# Full before the first memory is read: growth is the models' then, not that of the cache of known texts.
+CACHED_TEXTS: Final = 1_000
 SAID_TIMES: Final = 20
 
 
 class SwapSizes(Struct, frozen=True, kw_only=True):
-    """How often, at which posts a second, how long between, and how large the shadow runs are."""
+    """How often, at which posts a second (0: `load` of what the worker can do), how long between, and how large the
+    shadow runs are.
+    """
 
     swaps: int = 100
-    rate: float = 100.0
+    rate: float = 0.0
+    load: float = 0.3
     pause_seconds: float = 3.0
     recent_posts: int = 100
     live_posts: int = 200
@@ -62,12 +69,14 @@ class SwapReport(Struct, frozen=True, kw_only=True):
     sizes: SwapSizes
     model: str
     swaps: int
+    rate: float
     seconds: float
     posts_in: int
     lost: int
     repeated: int
     unversioned: int
     returns: int
+    warming_up: int
     after: Percentiles
     rest: Percentiles
     p99_ratio: float
@@ -81,7 +90,7 @@ class SwapReport(Struct, frozen=True, kw_only=True):
         return [
             f"machine        {self.machine.line()}",
             f"model          {self.model}, under two versions",
-            f"load           {self.sizes.rate:.0f} posts/s for {self.seconds:.0f} s, arrivals at random",
+            f"load           {self.rate:.0f} posts/s for {self.seconds:.0f} s, arrivals at random",
             f"shadow         {self.sizes.recent_posts} posts kept in memory and {self.sizes.live_posts} live; "
             f"the last run compared {self.shadow_posts:.0f}",
             f"swaps          {self.swaps}",
@@ -105,9 +114,11 @@ class SwapBench:
         self._house = house
         model = ModelSettings(bundle=str(bundle), cache=str(house.folder / "copies"))
         swap = SwapSettings(shadow_recent_posts=sizes.recent_posts, shadow_posts=sizes.live_posts)
-        self._settings = house.settings("swap", PARTITIONS, bundle, model=model, swap=swap)
+        batching = BatchSettings(duplicate_cache_posts=CACHED_TEXTS)
+        self._settings = house.settings("swap", PARTITIONS, bundle, model=model, swap=swap, batching=batching)
         self._champions = two_versions(bundle, house.folder)
         self._seen = _Seen({champion.model_version for champion in self._champions})
+        self._rate = sizes.rate
         self._swapped_at: list[float] = []
         self._resident: list[int] = []
 
@@ -127,12 +138,14 @@ class SwapBench:
             sizes=self._sizes,
             model=self._champions[0].model_version,
             swaps=len(self._swapped_at),
+            rate=self._rate,
             seconds=seconds,
             posts_in=len(due),
             lost=len(due) - len(self._seen.received_at),
             repeated=self._seen.repeated,
             unversioned=self._seen.unversioned,
             returns=max(0, self._seen.changes() - len(self._swapped_at)),
+            warming_up=len(self._seen.received_at) - after.posts - rest.posts,
             after=after,
             rest=rest,
             p99_ratio=after.p99 / rest.p99,
@@ -152,23 +165,37 @@ class SwapBench:
         try:
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(self._seen.listen(receiver, worker))
+                await self._burst(sender)
                 sending = group.create_task(self._send(sender, due, ended))
                 await self._swap_all(worker)
                 ended.set()
                 await sending
-                await self._drain(due)
+                await self._drain(len(due))
                 listening.cancel()
         finally:
             await sender.stop()
             await receiver.stop()
         return due
 
+    async def _burst(self, sender: AIOKafkaProducer) -> None:
+        """Warms the worker up and tells what it can do. Numbered far from the load's posts."""
+        load, topic = Load(), self._settings.inputs[0].topic
+        began = time.monotonic()
+        for number in range(BURST_FROM, BURST_FROM + BURST_POSTS):
+            post = load.post(number, int(time.time() * 1000))
+            await sender.send(topic, key=post.key, value=post.value)
+        await self._drain(BURST_POSTS)
+        able = BURST_POSTS / (time.monotonic() - began)
+        self._rate = self._rate or self._sizes.load * able
+        self._say(f"the worker does {able:.0f} posts/s; the load is {self._rate:.0f}")
+        self._seen.received_at.clear()
+
     async def _send(self, sender: AIOKafkaProducer, due: list[float], ended: asyncio.Event) -> None:
         load, arrivals = Load(), random.Random(7)
         topic = self._settings.inputs[0].topic
         moment = time.monotonic()
         while not ended.is_set():
-            moment += arrivals.expovariate(self._sizes.rate)
+            moment += arrivals.expovariate(self._rate)
             wait = moment - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
@@ -176,11 +203,13 @@ class SwapBench:
             due.append(moment)
             await sender.send(topic, key=post.key, value=post.value)
 
-    async def _drain(self, due: list[float]) -> None:
-        for _ in range(int(DRAIN_SECONDS / POLL_SECONDS)):
-            if len(self._seen.received_at) == len(due):
-                return
+    async def _drain(self, posts: int) -> None:
+        """Wait for all verdicts, until none came for a while: what is missing then is lost."""
+        came, since = -1, time.monotonic()
+        while came < posts and time.monotonic() < since + DRAIN_SECONDS:
             await asyncio.sleep(POLL_SECONDS)
+            if len(self._seen.received_at) > came:
+                came, since = len(self._seen.received_at), time.monotonic()
 
     async def _swap_all(self, worker: BenchWorker) -> None:
         await asyncio.sleep(WARM_UP_SECONDS)

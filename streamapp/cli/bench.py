@@ -96,7 +96,9 @@ def swap(
     bundle: Bundle = None,
     broker: Broker = None,
     swaps: Annotated[int, typer.Option(min=1, help="How often models are exchanged.")] = 100,
-    rate: Annotated[float, typer.Option(min=1.0, help="Posts a second.")] = 100.0,
+    rate: Annotated[
+        float, typer.Option(min=0.0, help="Posts a second; 0: three tenths of what the worker can do.")
+    ] = 0.0,
     recent: Annotated[int, typer.Option(min=0, help="Posts kept in memory that a shadow run reads.")] = 100,
     live: Annotated[int, typer.Option(min=0, help="Live posts that it reads.")] = 200,
     json_file: JsonFile = None,

@@ -51,6 +51,20 @@ def test_pipeline_counts_every_post_on_both_sides_of_the_worker(
     assert report["transformers"] is not None or "not measured" in report["transformers_note"]
 
 
+def test_swap_counts_every_post_over_exchanges_of_two_versions(
+    broker: str, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    report = run_bench(
+        "swap", "--bundle", str(tiny_bundle), "--swaps", "3", "--rate", "40", "--recent", "20", "--live", "20",
+        folder=tmp_path, broker=broker,
+    )  # fmt: skip
+    assert report["swaps"] == 3
+    assert report["shadow_posts"] > 0
+    assert (report["lost"], report["unversioned"], report["repeated"], report["returns"]) == (0, 0, 0, 0)
+    assert report["posts_in"] == report["after"]["posts"] + report["rest"]["posts"] + report["warming_up"]
+    assert report["resident_late_bytes"] > 0
+
+
 def test_transport_gives_every_side_the_same_posts_and_names_every_stage(broker: str, tmp_path: Path) -> None:
     report = run_bench(
         "transport", "--rounds", "1", "--posts", "2000", "--memory-posts", "0", folder=tmp_path, broker=broker
