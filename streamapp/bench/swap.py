@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import statistics
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -99,8 +100,8 @@ class SwapReport(Struct, frozen=True, kw_only=True):
             f"after swaps    {self.after}",
             f"the rest       {self.rest}",
             f"ratio of p99   {self.p99_ratio:.2f} (aim 2 at most)",
-            f"memory         {megabytes(self.resident_early_bytes)} resident after swap {min(EARLY_SWAP, self.swaps)}, "
-            f"{megabytes(self.resident_late_bytes)} after the last: {growth:+.1%} (aim 5 % at most)",
+            f"memory         {megabytes(self.resident_early_bytes)} around swap {min(EARLY_SWAP, self.swaps)}, "
+            f"{megabytes(self.resident_late_bytes)} resident around the last: {growth:+.1%} (aim 5 % at most)",
             f"again          {self.command}",
         ]
 
@@ -150,8 +151,8 @@ class SwapBench:
             rest=rest,
             p99_ratio=after.p99 / rest.p99,
             shadow_posts=shadow_posts,
-            resident_early_bytes=self._resident[min(EARLY_SWAP, len(self._resident)) - 1],
-            resident_late_bytes=self._resident[-1],
+            resident_early_bytes=_mean_of_two(self._resident[:EARLY_SWAP]),
+            resident_late_bytes=_mean_of_two(self._resident),
         )
 
     async def _measure(self, worker: BenchWorker) -> list[float]:
@@ -255,6 +256,11 @@ class SwapBench:
                 swap = next(swaps, float("inf"))
             (near if moment >= swap - BEFORE_SECONDS else rest).append(received - moment)
         return percentiles_of(near), percentiles_of(rest)
+
+
+def _mean_of_two(resident: list[int]) -> int:
+    """Of the last two swaps: the two bundles do not come to the same memory."""
+    return round(statistics.mean(resident[-2:]))
 
 
 class _Offset(Struct, frozen=True):
