@@ -51,7 +51,7 @@ class LearningPlan(Struct, frozen=True, kw_only=True):
     trickle_until: int
     keep_from: int
     morning_rate: float = 20.0
-    trickle_rate: float = 1.0
+    trickle_rate: float = 0.75
     swap_rate: float = 8.0
     evening_rate: float = 20.0
     shadow_posts: int = 100
