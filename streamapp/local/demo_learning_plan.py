@@ -35,6 +35,9 @@ AUTHOR: Final = "demo"
 AUDIT_EVERY: Final = 5
 EPOCHS: Final = 3
 THREADS: Final = 2
+# A little below the default of 1, so that the news of the first part is enough: else training fills up with written
+# posts, those of the day's second part among them.
+REHEARSAL_RATIO: Final = 0.9
 MAX_HOURS: Final = 0.5
 PATIENCE_SECONDS: Final = 60.0
 
@@ -168,7 +171,7 @@ def retrain_settings(plan: LearningPlan, files: LearningFiles, worker: Settings)
             "max_hours": MAX_HOURS,
             "patience_seconds": PATIENCE_SECONDS,
         },
-        "training": {"epochs": EPOCHS, "threads": THREADS},
+        "training": {"epochs": EPOCHS, "threads": THREADS, "rehearsal_ratio": REHEARSAL_RATIO},
     }
 
 
@@ -177,8 +180,8 @@ def settings_lines(plan: LearningPlan) -> list[str]:
     return [
         f"swap.shadow_recent_posts = {plan.shadow_posts}, swap.shadow_posts = {plan.shadow_posts},"
         f" swap.shadow_seconds = {plan.shadow_seconds:.0f} (defaults 500, 500, 60): a short shadow run.",
-        f"training.epochs = {EPOCHS}, training.threads = {THREADS} (defaults 4, all cores). The gate is as it ships,"
-        " with the golden set that ships.",
+        f"training.epochs = {EPOCHS}, training.threads = {THREADS}, training.rehearsal_ratio = {REHEARSAL_RATIO}"
+        " (defaults 4, all cores, 1). The gate is as it ships, with the golden set that ships.",
     ]
 
 
