@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-# Most tests wait for a broker or for the pace of a stream: two processes halve the time, each with a broker of its own.
-TEST_PROCESSES ?= 2
+# Most tests wait for a broker or for the pace of a stream: three processes on two cores, each with a broker of its own.
+TEST_PROCESSES ?= 3
 PARALLEL := -n $(TEST_PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -53,13 +53,13 @@ $(VENV)/.retrain: $(VENV)/.runtime
 demo-learning: $(VENV)/.retrain ## Watch labels become a better model that a worker swaps in (minutes; installs torch, about 6 GB)
 	@$(BIN)/streamapp demo-learning $(DEMO_ARGS)
 
-test: test-serving ## Run every test, real broker included
+test: test-serving test-training ## Run every test, real broker included, training too (under 45 minutes; installs torch, about 6 GB)
 
 test-serving: $(VENV)/.dev debian-packages ## Run the tests of the serving side, real broker included (under 20 minutes)
 	@$(PYTEST) $(PARALLEL) -m "not chaos" --ignore tests/unit/retrain/training --ignore tests/retrain_e2e $(TEST_ARGS)
 
 test-training: $(VENV)/.dev $(VENV)/.retrain ## Run the tests of training (installs torch, about 6 GB)
-	@$(PYTEST) tests/unit/retrain tests/retrain_e2e $(TEST_ARGS)
+	@$(PYTEST) $(PARALLEL) tests/unit/retrain/training tests/retrain_e2e $(TEST_ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that need no broker (under a minute)
 	@$(PYTEST) -m "not broker and not chaos and not slow" --ignore tests/unit/retrain/training --ignore tests/retrain_e2e $(TEST_ARGS)
