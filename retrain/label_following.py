@@ -3,17 +3,19 @@
 The stream itself is label_stream.py; here it is opened, asked again while the broker is away, and stopped quickly.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 from kafka import TopicPartition
+from kafka.errors import KafkaError
 
 from retrain.label_store import LabelStore
 from retrain.label_stream import LabelStream
-from retrain.patience import StoppedError, Troubles, patiently
+from retrain.patience import BROKEN, StoppedError, Troubles, patiently
 from retrain.settings import RetrainSettings
 from streamapp.cluster.kafka_clients import StalledReadError, open_admin, open_consumer, topic_uuids
 from streamapp.contracts.topics import LABELS
@@ -21,6 +23,8 @@ from streamapp.inference.label_classes import label_limits
 
 TAKE_SECONDS: Final = 0.5
 SETTLE_SECONDS: Final = 60.0
+
+log = logging.getLogger(__name__)
 
 Ends = dict[tuple[str, int], int]
 
@@ -61,12 +65,45 @@ def _read(
     path, days = Path(settings.store.path), settings.store.unlabelled_days
     with (
         patiently(lambda: LabelStore(path, days), patience, should_stop, troubles) as store,
-        patiently(lambda: LabelStream(brisk, store, limits), patience, should_stop, troubles) as stream,
+        _Reader(lambda: LabelStream(brisk, store, limits)) as reader,
     ):
         while not enough(store):
             if should_stop():
                 raise StoppedError
-            patiently(lambda: stream.take(TAKE_SECONDS), patience, should_stop, troubles)
+            patiently(reader.take, patience, should_stop, troubles)
+
+
+class _Reader:
+    """A stream that is opened anew after every failure: a client that lost its broker may stay deaf when it is back."""
+
+    def __init__(self, open_stream: Callable[[], LabelStream]) -> None:
+        self._open_stream = open_stream
+        self._stream: LabelStream | None = None
+
+    def take(self) -> None:
+        """One batch stored and committed; raises what opening and taking raise."""
+        if self._stream is None:
+            self._stream = self._open_stream()
+        try:
+            self._stream.take(TAKE_SECONDS)
+        except BROKEN:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        try:
+            stream.close()
+        except KafkaError as error:  # all that was taken is stored and committed
+            log.warning("the label stream did not close well: %s: %s", type(error).__name__, error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
 
 def _ends(settings: RetrainSettings) -> Ends:

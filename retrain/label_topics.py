@@ -15,14 +15,13 @@ from kafka.structs import OffsetAndMetadata
 
 from retrain import metrics
 from retrain.settings import RetrainSettings
+from retrain.stall_check import StallCheck
 from streamapp.cluster.kafka_clients import client_settings, kafka_uuid, open_admin, raw_record
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.contracts.topics import LABEL_REQUESTS, LABELS, MODEL_ANNOUNCEMENTS
 
 # How often new partitions, and topics that were recreated, are looked for.
 LOOK_AGAIN_SECONDS: Final = 60.0
-# A consumer whose broker is gone gives nothing and says nothing: after so long without a record it is asked.
-ASK_AFTER_SECONDS: Final = 10.0
 REQUEST_TIMEOUT_MS: Final = 15_000
 POLL_RECORDS: Final = 500
 
@@ -55,7 +54,7 @@ class LabelTopics:
         self._uuids: dict[str, str] = {}
         self._partitions: list[TopicPartition] = []
         self._looked_at = 0.0
-        self._answered_at = 0.0
+        self._stall = StallCheck(self._consumer)
 
     def place(self, stored: Positions) -> None:
         """Assigns every partition there is and goes to the stored positions, which are committed too.
@@ -70,20 +69,21 @@ class LabelTopics:
             wanted = stored.get((self._uuids[partition.topic], partition.partition))
             self._consumer.seek(partition, _start(partition, wanted, starts[partition], ends[partition]))
         self.commit(stored)
-        self._answered_at = time.monotonic()
+        self._stall = StallCheck(self._consumer)
 
     def due_to_look(self) -> bool:
         """Whether it is time to look for new partitions and recreated topics, by `place`."""
         return time.monotonic() - self._looked_at > LOOK_AGAIN_SECONDS
 
     def poll(self, timeout_seconds: float) -> list[RawRecord]:
-        """What came, in offset order per partition. Raises KafkaTimeoutError where the broker has gone silent."""
+        """What came, in offset order per partition.
+
+        A consumer whose broker is gone gives nothing and says nothing, so it is asked now and then: KafkaTimeoutError
+        where nobody answers, StalledReadError where records wait that it does not give (open another one then).
+        """
         batches = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
-        if batches:
-            self._answered_at = time.monotonic()
-        elif time.monotonic() - self._answered_at > ASK_AFTER_SECONDS:
-            self._consumer.end_offsets(self._partitions[:1], timeout_ms=REQUEST_TIMEOUT_MS)
-            self._answered_at = time.monotonic()
+        if not batches:
+            self._stall.check(self._partitions)
         return [
             raw_record(record, self._uuids[record.topic])
             for records in batches.values()

@@ -25,10 +25,11 @@ from retrain.core.quality import (
     population_stability_index,
 )
 from retrain.core.quality_window import HOUR_MS, FirstPosts, QualityWindow
-from retrain.patience import Troubles, patiently
+from retrain.patience import BROKEN, StoppedError, Troubles, patiently
 from retrain.publish import PublishedModels
 from retrain.run_book import RunBookError, write_kept
 from retrain.settings import RetrainSettings
+from retrain.stall_check import StallCheck
 from streamapp.cluster.kafka_clients import open_consumer
 from streamapp.contracts.bundle import BundleError
 from streamapp.contracts.champion import Champion
@@ -63,22 +64,36 @@ class ModelWatch:
         self.seen: Seen | None = None
 
     def run(self, should_stop: Callable[[], bool]) -> None:
-        """Until asked to stop (StoppedError); raises BrokenPartError when the broker stayed away for too long."""
+        """Until asked to stop; raises BrokenPartError when the broker stayed away for too long, else StoppedError."""
         patience = self._settings.run.patience_seconds
-        consumer = patiently(self._open, patience, should_stop, self._troubles)
-        try:
-            look_at = 0.0
-            while not should_stop():
-                if time.monotonic() >= look_at:
-                    patiently(self.look, patience, should_stop, self._troubles)
-                    look_at = time.monotonic() + LOOK_SECONDS
-                if consumer is None:
-                    time.sleep(POLL_MS / 1000)
-                else:
-                    self._take(consumer)
-        finally:
-            if consumer is not None:
-                consumer.close()
+        patiently(self.look, patience, should_stop, self._troubles)
+        while True:
+            consumer = patiently(self._open, patience, should_stop, self._troubles)
+            try:
+                self._follow(consumer, should_stop)
+            except (
+                BROKEN
+            ) as error:  # a client that lost its broker may stay deaf when it is back: another one
+                log.warning("following %s anew: %s: %s", SCORED_POSTS.name, type(error).__name__, error)
+            finally:
+                if consumer is not None:
+                    consumer.close()
+
+    def _follow(self, consumer: KafkaConsumer | None, should_stop: Callable[[], bool]) -> None:
+        """Raises StoppedError, and what the broker's absence raises."""
+        patience = self._settings.run.patience_seconds
+        stall = StallCheck(consumer)
+        look_at = time.monotonic() + LOOK_SECONDS
+        while not should_stop():
+            if time.monotonic() >= look_at:
+                patiently(self.look, patience, should_stop, self._troubles)
+                look_at = time.monotonic() + LOOK_SECONDS
+            if consumer is None:
+                time.sleep(POLL_MS / 1000)
+            else:
+                self._take(consumer)
+                stall.check(sorted(consumer.assignment()))
+        raise StoppedError
 
     def look(self) -> None:
         """Reads the log of announcements and tells what is so."""
@@ -96,7 +111,9 @@ class ModelWatch:
         self.seen = Seen(champion=champion, alarms=broken)
 
     def _open(self) -> KafkaConsumer | None:
-        """A consumer that stands where the window begins; None where there is nothing to follow."""
+        """A consumer that stands where the (empty) window begins; None where there is nothing to follow."""
+        self._window = QualityWindow(self._settings.quality.window_hours)
+        self._first = FirstPosts(self._settings.quality.reference_posts, self._first.complete)
         if not self._settings.quality.follow:
             return None
         topic = self._settings.topics.prefix + SCORED_POSTS.name

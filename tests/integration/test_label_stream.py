@@ -281,7 +281,7 @@ def test_a_broker_that_goes_away_is_waited_for_and_then_raised(tmp_path: Path) -
         with reading(settings) as (store, stream):
             take_until(stream, 1)
             local.stop()
-            stream._topics._answered_at = 0.0
+            stream._topics._stall._looked_at = 0.0
             with pytest.raises(KafkaError):
                 stream.take(0.2)
             assert len(store.current()) == 1

@@ -59,7 +59,7 @@ def test_posts_that_become_harder_raise_an_alarm_against_the_first_ones(
         assert metrics.REFERENCE_ACCURACY.labels("chat", "sentiment")._value.get() == pytest.approx(0.92)
     finally:
         stopping.set()
-    assert isinstance(following.exception(timeout=30), StoppedError | None)
+    assert isinstance(following.exception(timeout=30), StoppedError)
     again = ModelWatch(house.settings, PublishedModels(house.settings), Silent())
     again.look()
     assert again._first.complete
