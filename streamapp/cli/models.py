@@ -48,8 +48,7 @@ from streamapp.settings import Settings
 
 EXIT_LOST: Final = 1
 RETRAIN_PACKAGES: Final = (
-    "Install it beside streamapp, about 6 GB (a CPU-only build first keeps it to 1 GB):\n"
-    "  pip install torch --index-url https://download.pytorch.org/whl/cpu\n"
+    "Install it beside streamapp, about 6 GB (1 GB where torch's build for CPUs, which pytorch.org names, is there):\n"
     "  pip install 'streamapp[retrain]'"
 )
 RETRAIN_MISSING: Final = f"`models add` converts with torch, which is not installed here. {RETRAIN_PACKAGES}"

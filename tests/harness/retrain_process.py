@@ -195,7 +195,7 @@ class RetrainHouse:
     def wait_for_child(self, timeout_seconds: float = 60.0) -> None:
         """Until the child of the newest run works."""
         checkpoints = Path(self.settings.run.folder)
-        wait_until(lambda: list(checkpoints.glob("*/work/checkpoint")), timeout_seconds, "a child that works")
+        wait_until(lambda: list(checkpoints.glob("*/*/checkpoint")), timeout_seconds, "a child that works")
 
 
 def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> tuple[int, float]:
