@@ -5,22 +5,26 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from retrain.cli import options
 from retrain.cli.main import app
 from retrain.core.trigger import Trigger
 from retrain.run_book import RunBook
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # How wide a terminal was when the module was imported must not decide where a table wraps.
+    monkeypatch.setattr(options, "console", Console(width=200))
     path = tmp_path / "retrain.toml"
     path.write_text(f'[run]\nfolder = "{tmp_path / "runs"}"\n')
     return path
 
 
 def ask(config: Path, *arguments: str) -> str:
-    answer = CliRunner().invoke(app, ["runs", "--config", str(config), *arguments], env={"COLUMNS": "200"})
+    answer = CliRunner().invoke(app, ["runs", "--config", str(config), *arguments])
     assert answer.exit_code == 0, answer.output
     return answer.output
 
