@@ -4,6 +4,7 @@ WAL with synchronous=FULL: what `add` returned from survives a power cut. One tr
 topics were read, so a crash loses and doubles nothing. Decides nothing about labels: core/labels.py does.
 """
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -82,9 +83,7 @@ class LabelStore:
         self._unlabelled_ms = int(unlabelled_days * DAY_MS)
         with self._failures():
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(
-                os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            )  # before SQLite would make it for all to read
+            _make_private(path)
             self._database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
             self._database.row_factory = sqlite3.Row
             self._prepare()
@@ -336,3 +335,13 @@ def _next_offsets(records: Sequence[StoredRecord]) -> dict[SourcePartition, int]
         partition = (record.position.topic_uuid, record.position.partition)
         following[partition] = max(following.get(partition, 0), record.position.offset + 1)
     return following
+
+
+def _make_private(path: Path) -> None:
+    """Makes the file before SQLite would make it for all to read; one that exists is not touched.
+
+    To open and close the file of a database beside SQLite drops every lock that this process holds on it: another
+    process then takes itself for the last reader, removes the log of writes, and what is stored after that is lost.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

@@ -2,6 +2,8 @@
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,3 +220,25 @@ def test_a_full_disk_is_said_and_what_came_before_stays(store: LabelStore) -> No
         store.add(many)
     assert [each.post_id for each in store.current()] == ["n-1"]
     assert store.positions() == {(UUID, 0): 1}
+
+
+def test_what_is_stored_after_others_came_and_went_is_there_for_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "labels.sqlite"
+    look = (
+        "import sys; from pathlib import Path; from retrain.label_store import LabelStore\n"
+        "with LabelStore(Path(sys.argv[1])) as store: print(len(store.current()))"
+    )
+
+    def labels_for_another_process() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", look, str(path)], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    with LabelStore(path) as store:
+        store.add([record(0, label("p1"))])
+        with LabelStore(path) as another:  # of the same process, as when a run takes its snapshot
+            assert len(another.current()) == 1
+        assert labels_for_another_process() == "1"
+        store.add([record(1, label("p2"))])
+        assert labels_for_another_process() == "2"
+    assert labels_for_another_process() == "2"
