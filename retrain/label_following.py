@@ -74,7 +74,7 @@ def _read(
 
 
 class _Reader:
-    """A stream that is opened anew after every failure: a client that lost its broker may stay deaf when it is back."""
+    """A stream that is opened anew after every failure: what a client keeps of a lost broker is not relied on."""
 
     def __init__(self, open_stream: Callable[[], LabelStream]) -> None:
         self._open_stream = open_stream

@@ -73,7 +73,7 @@ class ModelWatch:
                 self._follow(consumer, should_stop)
             except (
                 BROKEN
-            ) as error:  # a client that lost its broker may stay deaf when it is back: another one
+            ) as error:  # what a client keeps of a lost broker is not relied on: another one
                 log.warning("following %s anew: %s: %s", SCORED_POSTS.name, type(error).__name__, error)
             finally:
                 if consumer is not None:

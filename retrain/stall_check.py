@@ -1,7 +1,7 @@
 """Finds a consumer that gives nothing although records wait for it.
 
-kafka-python's consumer can stay deaf to a partition after that partition's broker was killed and came back: no error,
-no records. Knows positions and ends; must not know what the records mean.
+A safeguard: such a consumer would raise nothing, and labels would wait for as long as the process lives. Knows
+positions and ends; must not know what the records mean.
 """
 
 import time
