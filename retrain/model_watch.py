@@ -71,9 +71,7 @@ class ModelWatch:
             consumer = patiently(self._open, patience, should_stop, self._troubles)
             try:
                 self._follow(consumer, should_stop)
-            except (
-                BROKEN
-            ) as error:  # what a client keeps of a lost broker is not relied on: another one
+            except BROKEN as error:  # what a client keeps of a lost broker is not relied on: another one
                 log.warning("following %s anew: %s: %s", SCORED_POSTS.name, type(error).__name__, error)
             finally:
                 if consumer is not None:
