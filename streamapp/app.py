@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 
 import faust
 import mode
-import msgspec
 from aiokafka import AIOKafkaProducer
+from faust.types import TP
 
 from streamapp import metrics
 from streamapp.agents.assignment import Assignment, AssignmentPlan
@@ -30,6 +31,7 @@ from streamapp.agents.pulse import PULSE_SECONDS, Pulse
 from streamapp.agents.score import AGENT as SCORE
 from streamapp.agents.score import ModelCare, OutputTopics, ScoreAgent, ScoreLimits, Scorer
 from streamapp.agents.ticker import Ticker
+from streamapp.agents.time_alignment import TimeAlignment
 from streamapp.agents.trend_store import TrendStore
 from streamapp.agents.watch import AGENT as WATCH
 from streamapp.agents.watch import WatchAgent, WatchTimes, WatchTopics
@@ -42,17 +44,15 @@ from streamapp.cluster.identity import (
     refuse_recreated,
 )
 from streamapp.contracts import topics
-from streamapp.core.event_time import EventTimeRules
 from streamapp.core.frontier import FrontierTracker
-from streamapp.core.intake import InputFields, InputRules
 from streamapp.core.label_caps import source_places
 from streamapp.core.pausing import PauseRules
-from streamapp.core.surge import SurgeRules
-from streamapp.core.trend_state import WatchRules
+from streamapp.core.time_order import TimeOrder
 from streamapp.health import HealthServer, LivenessWatch, Vitals
 from streamapp.inference.model_loader import ModelLoader
 from streamapp.inference.text_reader import TextReader
-from streamapp.settings import InputSettings, Settings
+from streamapp.rules import input_rules, order_rules, watch_rules
+from streamapp.settings import Settings
 from streamapp.symbols import load_symbol_table
 
 log = logging.getLogger(__name__)
@@ -140,6 +140,7 @@ class Worker:
             outbox,
             (names["subject-activity"], partitions),
             self._end_offsets,
+            lambda: app.time_order.next_ms(int(time.time() * 1000)),
         )
         options = aiokafka_options(settings.broker)
         store = TrendStore(names["subject-state"], watch_rules(settings), outbox, options)
@@ -150,8 +151,13 @@ class Worker:
             assignment_seconds(settings),
         )
         control = self._control(outbox, ticker, inputs)
-        assignment = Assignment(app, store, ticker, control, vitals=self.vitals, plan=plan)
-        pulse = Pulse(app, ticker, self.guard, self.vitals)
+        counts = input_partitions(settings, [name for name in inputs.topics if inputs.moves_time(name)])
+        sources = {
+            TP(name, p): (inputs.uuid_of(name), p) for name, count in counts.items() for p in range(count)
+        }
+        alignment = TimeAlignment(app, store, sources)
+        assignment = Assignment(app, store, ticker, control, alignment, vitals=self.vitals, plan=plan)
+        pulse = Pulse(app, ticker, alignment, self.guard, self.vitals)
 
         async def prepare(*_: Any, **__: Any) -> None:
             # A topic recreated under a running worker shows as a rebalance: its partitions went and came.
@@ -167,7 +173,9 @@ class Worker:
         scorer = self._scorer(inputs, *self._look_after_model(outbox, partitions))
         self._score = self._score_agent(scorer, outbox, ticker, control)
         self._register(SCORE, inputs.topics, self._score.consume)
-        self._register(WATCH, [names["subject-activity"]], self._watch_agent(store, outbox).consume)
+        self._register(
+            WATCH, [names["subject-activity"]], self._watch_agent(store, outbox, alignment).consume
+        )
 
     async def _claim_unread(self, topic_names: list[str]) -> None:
         """Ask for another assignment, once for the same partitions, where this one leaves some to nobody."""
@@ -224,11 +232,12 @@ class Worker:
         symbols = load_symbol_table(Path(symbols_file) if symbols_file else None)
         return Scorer(inputs, reader, symbols, care)
 
-    def _watch_agent(self, store: TrendStore, outbox: Outbox) -> WatchAgent:
+    def _watch_agent(self, store: TrendStore, outbox: Outbox, alignment: TimeAlignment) -> WatchAgent:
         names = self.names
         return WatchAgent(
             store,
             outbox,
+            alignment,
             WatchTopics(
                 names["subject-activity"],
                 names["subject-trends"],
@@ -313,6 +322,8 @@ def build_faust_app(settings: Settings) -> StreamApp:
     return StreamApp(
         settings.worker.group,
         fast_consumer=worker.fast_consumer,
+        ordered_topics=[source.topic for source in settings.inputs],
+        time_order=TimeOrder(order_rules(settings.event_time)),
         broker=broker,
         broker_credentials=credentials,
         broker_session_timeout=worker.session_timeout_seconds,
@@ -339,37 +350,6 @@ def build_faust_app(settings: Settings) -> StreamApp:
         store="memory://",
         value_serializer="raw",
         key_serializer="raw",
-    )
-
-
-def input_rules(source: InputSettings, settings: Settings) -> InputRules:
-    """The rules of one input topic as intake wants them."""
-    fields = source.fields
-    return InputRules(
-        channel=source.channel,
-        fields=InputFields(
-            id=fields.id,
-            text=fields.text,
-            time=fields.time,
-            time_format=fields.time_format,
-            source=fields.source,
-            symbols=fields.symbols,
-        ),
-        max_record_bytes=settings.intake.max_record_bytes,
-        max_text_chars=settings.intake.max_text_chars,
-        future_tolerance_ms=int(settings.event_time.future_tolerance_seconds * 1000),
-    )
-
-
-def watch_rules(settings: Settings) -> WatchRules:
-    """The rules of trends and surges as watch wants them."""
-    event_time = settings.event_time
-    return WatchRules(
-        event_time=EventTimeRules(
-            lateness_ms=int(event_time.lateness_seconds * 1000),
-            allowance_ms=int(event_time.watermark_allowance_seconds * 1000),
-        ),
-        surge=SurgeRules(**msgspec.structs.asdict(settings.surge)),
     )
 
 

@@ -107,6 +107,10 @@ WAITING_RECORDS = Gauge(
     "streamapp_waiting_records", "Records of a topic that are not committed yet; a paused input is left out.",
     ["topic"], registry=REGISTRY,
 )  # fmt: skip
+HELD_RECORDS = Gauge(
+    "streamapp_held_records", "Records fetched that wait for older ones of slower partitions or workers.",
+    ["topic"], registry=REGISTRY,
+)  # fmt: skip
 PROGRESS_SECONDS = Gauge(
     "streamapp_progress_seconds", "Unix time when a topic's commits last moved or nothing of it waited.",
     ["topic"], registry=REGISTRY,
@@ -190,7 +194,7 @@ CATALOGUE: tuple[MetricWrapperBase, ...] = (
     STAGE_SECONDS, PUBLISH_TO_VERDICT_SECONDS, EVENT_TIME_LAG_SECONDS, WATERMARK_SECONDS,
     WATERMARK_TRAIL_SECONDS, LATENESS_SECONDS, LATE_POSTS, ALERTS, LABEL_REQUESTS, SELF_LABELS, OPEN_ALERTS, SURGE_OPEN,
     SURGES_UNNAMED, SUBJECTS, STATE_RECOVERY_SECONDS, STATE_BYTES, STATE_RECORDS, CONSUMER_LAG_POSTS,
-    WAITING_RECORDS, PROGRESS_SECONDS, INPUT_PAUSED, OFFSETS_LOST, LAST_RECORD_SECONDS, MODEL,
+    WAITING_RECORDS, HELD_RECORDS, PROGRESS_SECONDS, INPUT_PAUSED, OFFSETS_LOST, LAST_RECORD_SECONDS, MODEL,
     CPU_FALLBACK, MODEL_SEQUENCE, MODEL_ANNOUNCED, MODEL_EVENTS, SHADOW_POSTS, SHADOW_DISAGREEMENT,
     SHADOW_LABEL_SHIFT, SHADOW_SLOWDOWN, SWAP_SECONDS, LOOP_LAG_SECONDS, LOOP_TICK_SECONDS, READY,
     BRIDGE_OPEN_ALERTS, BRIDGE_SENT,

@@ -19,6 +19,7 @@ from streamapp.agents.input_control import InputControl
 from streamapp.agents.kafka_transport import StreamApp
 from streamapp.agents.lost_offsets import count_lost
 from streamapp.agents.ticker import Ticker
+from streamapp.agents.time_alignment import TimeAlignment
 from streamapp.agents.trend_store import TrendStore
 from streamapp.health import Vitals
 
@@ -34,6 +35,7 @@ class Assignment:
         store: TrendStore,
         ticker: Ticker,
         control: InputControl,
+        alignment: TimeAlignment,
         *,
         vitals: Vitals,
         plan: "AssignmentPlan",
@@ -42,6 +44,7 @@ class Assignment:
         self._store = store
         self._ticker = ticker
         self._control = control
+        self._alignment = alignment
         self._vitals = vitals
         self._plan = plan
         self._inputs_seen: set[str] = set()
@@ -77,6 +80,7 @@ class Assignment:
             await self._store.read(activity)
         self._ticker.assign({(tp.topic, tp.partition): at for tp, at in positions.items()})
         self._control.assign(positions)
+        self._alignment.assign(assigned)
         log.info("ready for %d partitions, %d of them with trend state", len(assigned), len(activity))
         if self._app.rebalancing_count == rebalance:  # else the next one began meanwhile
             self._vitals.ready("partitions")

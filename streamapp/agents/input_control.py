@@ -99,14 +99,17 @@ class InputControl:
         self._next_offsets = dict(positions)
         self._tell_ticker()
 
-    def taken(self, message: Any) -> None:
-        """The agent holds this message: it will be acknowledged or replayed.
+    def may_take(self, message: Any) -> bool:
+        """Whether the agent is to hold this message, to acknowledge it or have it replayed. Not one of a paused topic
+        that follows messages which the pause dropped: all of them are read again when the topic goes on.
 
         Raises `OffsetsWentBack`. A jump forward is told from a gap that was never a record (a transaction's marker)
         by the oldest offset that is left.
         """
         tp, offset = TP(message.topic, message.partition), message.offset
         expected = self._next_offsets.get(tp, offset)
+        if offset > expected and tp.topic in self._app.paused_topics:
+            return False
         if offset < expected:
             raise OffsetsWentBack(
                 f"{tp.topic} partition {tp.partition} went back from offset {expected} to {offset}: it was recreated "
@@ -115,6 +118,7 @@ class InputControl:
         self._next_offsets[tp] = offset + 1
         if offset > expected:
             self._app.add_future(self._explain_gap(tp, expected, offset))
+        return True
 
     async def _explain_gap(self, tp: TP, expected: int, offset: int) -> None:
         begin = (await self._app.consumer.earliest_offsets(tp))[tp]

@@ -1,19 +1,31 @@
-"""Faust's aiokafka transport with four changes, pinned to faust-streaming 0.15.3.
+"""Faust's aiokafka transport with five changes, pinned to faust-streaming 0.15.3.
 
 The producer is idempotent (no repeats or reordering by its own retries) and waits between failed looks for a leader.
-The consumer keeps paused input topics paused over rebalances, and may hand records over without four tasks each (8-10
-k records/s become 34-42 k; docs/experiments.md, transport).
+The consumer keeps paused input topics paused over rebalances, hands the records of inputs over in the order of their
+time (core/time_order.py), and may do so without four tasks each (8-10 k records/s become 34-42 k; docs/experiments.md,
+transport).
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from faust.types.transports import SchedulingStrategyT
+
+from streamapp.core.time_order import TimeOrder
 
 METADATA_BACKOFF_SECONDS = 0.25
+# At once, so that inputs do not keep other topics waiting.
+MOST_RECORDS = 500
+# How soon records that wait for others are looked at again.
+HELD_SECONDS = 0.05
+
+Records = list[tuple[TP, Any]]
 
 
 class IdempotentProducer(driver.Producer):
@@ -38,8 +50,78 @@ class IdempotentProducer(driver.Producer):
         return producer
 
 
+class InOrder(SchedulingStrategyT):
+    """Records as `InputConsumer` gives them: it has put them in order already."""
+
+    def iterate(self, records: Any) -> Iterator[tuple[TP, Any]]:
+        return iter(records)
+
+
 class InputConsumer(driver.Consumer):
-    """The consumer that leaves paused topics alone and skips a task switch a record where it safely can."""
+    """The consumer that leaves paused topics alone, reads inputs in the order of time, and skips a task switch a record
+    where it safely can.
+    """
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        """In place of all that was fetched: what is to be handed over now, in that order."""
+        order: TimeOrder[TP, Any] = self.app.time_order
+        generation = self.app.consumer_generation_id
+        inputs = {tp for tp in self.assignment() if self.app.is_ordered(tp.topic)}
+        order.keep(inputs)
+        wanted = (active_partitions or set()) - order.stocked
+        fetched = await self._fetch(wanted, self._wait_seconds(timeout))
+        if not self.flow_active or generation != self.app.consumer_generation_id:
+            order.clear()
+            return []
+        others: dict[TP, list[Any]] = {}
+        for tp, records in fetched.items():
+            if tp in inputs:
+                order.add(tp, records)
+            else:
+                others[tp] = records
+        now_ms = int(time.time() * 1000)
+        taken = order.take(MOST_RECORDS, now_ms, self._behind(inputs), self.app.elsewhere_ms)
+        self.app.took(taken)
+        return _alternating(taken, [(tp, record) for tp, records in others.items() for record in records])
+
+    def _wait_seconds(self, timeout: float) -> float:
+        """Nothing where more can be handed over at once, a moment where what was fetched waits for others."""
+        if not self.app.time_order.waiting:
+            return timeout
+        return 0.0 if self.app.took_any else min(timeout, HELD_SECONDS)
+
+    async def _fetch(self, wanted: set[TP], timeout: float) -> Mapping[TP, list[Any]]:
+        if wanted:
+            fetched: Mapping[TP, list[Any]] = await super()._getmany(wanted, timeout)
+            return fetched
+        # aiokafka takes no partitions for all of them.
+        await asyncio.sleep(timeout)
+        return {}
+
+    def _behind(self, tps: Collection[TP]) -> set[TP]:
+        """Those of which the broker has, or may have, more than was fetched."""
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        states = {tp: subscription.assignment.state_value(tp) for tp in tps} if subscription else {}
+        return {
+            tp
+            for tp, state in states.items()
+            if state is None
+            or state.highwater is None
+            or not state.has_valid_position
+            or state.position < state.highwater
+        }
+
+    async def perform_seek(self) -> None:
+        self.app.time_order.clear()
+        await super().perform_seek()
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        self.app.time_order.drop(partition)
+        await super().seek(partition, offset)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.app.time_order.clear()
+        await super().on_partitions_revoked(revoked)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
         paused = self.app.paused_topics
@@ -63,6 +145,11 @@ class InputConsumer(driver.Consumer):
         )
 
 
+def _alternating(left: Records, right: Records) -> Records:
+    """One of each in turn, each in its own order."""
+    return [item for pair in zip_longest(left, right) for item in pair if item is not None]
+
+
 class InputTransport(driver.Transport):
     """The transport made of both."""
 
@@ -71,12 +158,34 @@ class InputTransport(driver.Transport):
 
 
 class StreamApp(faust.App):
-    """A Faust app on that transport."""
+    """A Faust app on that transport.
 
-    def __init__(self, *args: Any, fast_consumer: bool, **kwargs: Any) -> None:
+    `elsewhere_ms`: the times that other workers' sources with a backlog have come to.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        fast_consumer: bool,
+        ordered_topics: Collection[str],
+        time_order: TimeOrder[TP, Any],
+        **kwargs: Any,
+    ) -> None:
         self.fast_consumer = fast_consumer
         self.paused_topics: set[str] = set()
-        super().__init__(*args, **kwargs)
+        self.time_order = time_order
+        self.elsewhere_ms: tuple[int, ...] = ()
+        self.took_any = False
+        self._ordered_topics = frozenset(ordered_topics)
+        super().__init__(*args, ConsumerScheduler=InOrder, **kwargs)
+
+    def is_ordered(self, topic: str) -> bool:
+        """Whether the records of `topic` are read in the order of their time now."""
+        return topic in self._ordered_topics and topic not in self.paused_topics
+
+    def took(self, records: Records) -> None:
+        """These are handed over next."""
+        self.took_any = bool(records)
 
     def _create_directories(self) -> None:
         """Nothing: Faust's folders are for tables and their stores, and there are none."""

@@ -150,8 +150,8 @@ class ScoreAgent:
         inbox: Inbox[Any] = Inbox(self._size.posts * 2)
         stream.add_future(self._run(inbox, manual))
         async for event in manual.events():
-            self._control.taken(event.message)
-            await inbox.put(event)
+            if self._control.may_take(event.message):
+                await inbox.put(event)
 
     async def exchange(self, change: Callable[[], Awaitable[None]]) -> None:
         """Await `change` at a moment when all that was scored is published and acknowledged and nothing is being

@@ -15,12 +15,16 @@ from streamapp.contracts.raw_record import RawRecord
 from streamapp.core.frontier import FrontierTracker
 from streamapp.core.intake import Rejected
 
+TICK_KEY = b"tick"
+
 TopicPartition = tuple[str, int]
 EndOffsets = Callable[[], Mapping[TopicPartition, int]]
 
 
 class Ticker:
-    """One a worker. `end_offsets` gives the end offsets last seen of the assigned partitions."""
+    """One a worker. `ends` gives the end offsets last seen of the assigned partitions, `next_ms` the times of the
+    records that come next.
+    """
 
     def __init__(
         self,
@@ -29,12 +33,14 @@ class Ticker:
         outbox: Outbox,
         activity: tuple[str, int],
         ends: EndOffsets,
+        next_ms: Callable[[], Mapping[TopicPartition, int]] = dict,
     ) -> None:
         self._tracker = tracker
         self._inputs = inputs
         self._outbox = outbox
         self._activity_topic, self._activity_partitions = activity
         self._end_offsets = ends
+        self._next_ms = next_ms
         self._sending = asyncio.Lock()
 
     def assign(self, committed: Mapping[TopicPartition, int]) -> None:
@@ -62,13 +68,14 @@ class Ticker:
     async def send_due(self) -> None:
         """Send a tick where one is due. Ticks of one worker never overtake each other."""
         async with self._sending:
+            self._tracker.expect(self._by_source(self._next_ms()))
             tick = self._tracker.tick(int(time.time() * 1000), self._by_source(self._end_offsets()))
             if tick is None:
                 return
             value = encode(tick)
             await self._outbox.deliver(
                 [
-                    Outgoing(topic=self._activity_topic, key=b"tick", value=value, partition=partition)
+                    Outgoing(topic=self._activity_topic, key=TICK_KEY, value=value, partition=partition)
                     for partition in range(self._activity_partitions)
                 ]
             )

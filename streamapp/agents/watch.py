@@ -18,6 +18,7 @@ from streamapp.agents.inbox import Inbox
 from streamapp.agents.labelling import alert_messages
 from streamapp.agents.open_surges import OpenSurges
 from streamapp.agents.outbox import Outbox, Outgoing
+from streamapp.agents.time_alignment import TimeAlignment
 from streamapp.agents.trend_store import TrendStore
 from streamapp.contracts.codec import decode, encode
 from streamapp.contracts.messages import ActivityBatch, Alert, SubjectActivity, TrendMinute
@@ -49,8 +50,16 @@ class WatchTimes(Struct, frozen=True):
 class WatchAgent:
     """The Faust agent. What one write covers is what came since the last one, at most `max_events`."""
 
-    def __init__(self, store: TrendStore, outbox: Outbox, topics: WatchTopics, times: WatchTimes) -> None:
+    def __init__(
+        self,
+        store: TrendStore,
+        outbox: Outbox,
+        alignment: TimeAlignment,
+        topics: WatchTopics,
+        times: WatchTimes,
+    ) -> None:
         self._store = store
+        self._alignment = alignment
         self._outbox = outbox
         self._topics = topics
         self._times = times
@@ -68,6 +77,8 @@ class WatchAgent:
         inbox: Inbox[Any] = Inbox(self._times.max_events)
         stream.add_future(self._run(inbox, manual))
         async for event in manual.events():
+            # At once: what is applied once a second would have other workers wait for it.
+            self._alignment.hear(event.message)
             await inbox.put(event)
 
     async def _run(self, inbox: Inbox[Any], manual: Any) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer
 from msgspec import Struct
 
-from streamapp.app import watch_rules
 from streamapp.bench.figures import megabytes, number
 from streamapp.bench.house import BenchHouse, BenchWorker, Say
 from streamapp.bench.load import Load, LoadPost
@@ -36,6 +35,7 @@ from streamapp.core.event_time import MINUTE_MS
 from streamapp.core.story import fingerprint, format_fingerprint
 from streamapp.core.trend_state import FRONTIERS_KEY, PartitionWatch
 from streamapp.local.worker_pages import values
+from streamapp.rules import watch_rules
 from streamapp.settings import Settings
 
 PARTITIONS: Final = 4

@@ -145,7 +145,8 @@ class SourceFrontier(Struct, frozen=True, kw_only=True):
     """How far one source partition has come.
 
     `offset` is the last acknowledged one (-1: none since assignment), `frontier_ms` the greatest
-    min(event time, record timestamp) acknowledged, None where nothing was acknowledged yet.
+    min(event time, record timestamp) acknowledged, None where nothing was acknowledged yet; `record_ms` the
+    greatest record timestamp acknowledged, of posts and others; before the first, that of the record that comes next.
     """
 
     topic_uuid: str
@@ -153,6 +154,7 @@ class SourceFrontier(Struct, frozen=True, kw_only=True):
     offset: int
     frontier_ms: int | None
     caught_up: bool
+    record_ms: int | None = None
 
 
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):

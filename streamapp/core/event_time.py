@@ -26,7 +26,9 @@ class EventTimeRules(Struct, frozen=True, kw_only=True):
 
 
 class SourceClock(Struct, array_like=True):
-    """How far one source partition has come. `heard_ms` is the greatest frontier of all when it last reported."""
+    """How far one source partition has come. `heard_ms` is the greatest frontier of all when it last reported,
+    `record_ms` the greatest record timestamp; the watermark knows nothing of that one.
+    """
 
     topic_uuid: str
     partition: int
@@ -34,6 +36,7 @@ class SourceClock(Struct, array_like=True):
     frontier_ms: int | None
     caught_up: bool
     heard_ms: int | None
+    record_ms: int | None = None
 
 
 class SourceClocks:
@@ -65,8 +68,10 @@ class SourceClocks:
                 continue
             frontier = _greater(clock.frontier_ms if clock else None, source.frontier_ms)
             self.greatest_ms = _greater(self.greatest_ms, frontier)
-            self._clocks[key] = SourceClock(*key, source.offset, frontier, source.caught_up, None)
-            self._clocks[key].heard_ms = self.greatest_ms
+            record_ms = _greater(clock.record_ms if clock else None, source.record_ms)
+            self._clocks[key] = SourceClock(
+                *key, source.offset, frontier, source.caught_up, self.greatest_ms, record_ms
+            )
         return self._raise_watermark()
 
     def _raise_watermark(self) -> bool:

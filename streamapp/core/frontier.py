@@ -20,7 +20,8 @@ class _Source(Struct):
     offset: int
     frontier_ms: int | None = None
     newest_record_ms: int | None = None
-    told_minute: int | None = None
+    record_ms: int | None = None
+    told_minutes: tuple[int | None, int | None] | None = None
     told_caught_up: bool | None = None
 
 
@@ -55,6 +56,7 @@ class FrontierTracker:
             return
         source.offset = max(source.offset, source_offset.offset)
         source.newest_record_ms = _greatest(source.newest_record_ms, record_ms)
+        source.record_ms = _greatest(source.record_ms, record_ms)
         if frontier_ms is not None:
             source.frontier_ms = _greatest(source.frontier_ms, frontier_ms)
 
@@ -62,18 +64,25 @@ class FrontierTracker:
         """These partitions, and no others, are paused: they count as caught up, so that they hold no watermark back."""
         self._paused = frozenset(paused)
 
+    def expect(self, next_ms: Mapping[SourcePartition, int]) -> None:
+        """The times of the records that come next; told of sources of which nothing was acknowledged yet."""
+        for key, source in self._sources.items():
+            if source.record_ms is None:
+                source.record_ms = next_ms.get(key)
+
     def tick(self, now_ms: int, end_offsets: Mapping[SourcePartition, int]) -> Tick | None:
         """The tick that is due, else None.
 
-        Due: after an assignment, when a frontier enters another event minute, and when `caught_up` flips, the
-        last at most once a second. It tells of every source, so that one message brings a reader up to date.
+        Due: after an assignment, when a frontier or the newest record enters another minute, and when `caught_up`
+        flips, the last at most once a second. It tells of every source, so that one message brings a reader up to
+        date.
         """
         caught_up = {key: self._is_caught_up(key, now_ms, end_offsets) for key in self._sources}
         if not self._sources or not self._is_due(now_ms, caught_up):
             return None
         for key, source in self._sources.items():
             source.told_caught_up = caught_up[key]
-            source.told_minute = _minute(source)
+            source.told_minutes = _minutes(source)
         self._told_at_ms = now_ms
         self._assigned = False
         sources = tuple(
@@ -83,13 +92,16 @@ class FrontierTracker:
                 offset=source.offset,
                 frontier_ms=source.frontier_ms,
                 caught_up=caught_up[key],
+                record_ms=source.record_ms,
             )
             for key, source in sorted(self._sources.items())
         )
         return Tick(worker=self._worker, sources=sources)
 
     def _is_due(self, now_ms: int, caught_up: Mapping[SourcePartition, bool]) -> bool:
-        if self._assigned or any(_minute(source) != source.told_minute for source in self._sources.values()):
+        if self._assigned or any(
+            _minutes(source) != source.told_minutes for source in self._sources.values()
+        ):
             return True
         may_flip = self._told_at_ms is None or now_ms - self._told_at_ms >= FLIP_INTERVAL_MS
         return may_flip and any(
@@ -113,5 +125,10 @@ def _greatest(known_ms: int | None, new_ms: int) -> int:
     return new_ms if known_ms is None else max(known_ms, new_ms)
 
 
-def _minute(source: _Source) -> int | None:
-    return None if source.frontier_ms is None else minute_of(source.frontier_ms)
+def _minutes(source: _Source) -> tuple[int | None, int | None]:
+    """Of the frontier and of the newest record: other workers wait for the one or the other."""
+    frontier_ms, record_ms = source.frontier_ms, source.record_ms
+    return (
+        None if frontier_ms is None else minute_of(frontier_ms),
+        None if record_ms is None else minute_of(record_ms),
+    )

@@ -278,6 +278,11 @@ class PartitionWatch:
         self.statistics.swap_pairs += 1
         self.statistics.last_swap = (pairs.old_model_version, pairs.new_model_version)
 
+    @property
+    def clocks(self) -> list[SourceClock]:
+        """How far every source partition has come, those of other workers too."""
+        return self._clocks.snapshot()
+
     def take_changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records since the last call: changed subjects, tombstones, and last the frontiers.
 

@@ -143,8 +143,15 @@ class LoadPublisher:
     """Sends records at a set rate from a thread of its own, whatever becomes of them; `finish` waits for all acks."""
 
     def __init__(
-        self, cluster: TestCluster, records: Iterable[LoadRecord], posts_per_second: float = POSTS_PER_SECOND
+        self,
+        cluster: TestCluster,
+        records: Iterable[LoadRecord],
+        posts_per_second: float = POSTS_PER_SECOND,
+        *,
+        as_if_live: bool = False,
     ) -> None:
+        """`as_if_live`: Kafka's time of a record is its event time, as it was when the records came."""
+        self._as_if_live = as_if_live
         self._cluster = cluster
         self._records: Sequence[LoadRecord] = tuple(records)
         self._posts_per_second = posts_per_second
@@ -205,7 +212,10 @@ class LoadPublisher:
                 time.sleep(ahead)
             futures.append(
                 producer.send(
-                    self._cluster.name(record.topic), value=record.value, partition=record.partition
+                    self._cluster.name(record.topic),
+                    value=record.value,
+                    partition=record.partition,
+                    timestamp_ms=record.event_time_ms if self._as_if_live else None,
                 )
             )
             self.sent += 1

@@ -4,7 +4,7 @@ A preparation that gives up is an error; one that is cancelled from outside is a
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -37,15 +37,15 @@ class Group:
         if self._again:
             self.rebalancing_count += 1
 
-    def assign(self, positions: Mapping[Any, int]) -> None:
-        assert positions == {}
+    def assign(self, positions: Collection[Any]) -> None:
+        assert not positions
 
 
 def assignment_in(group: Group, vitals: Vitals) -> Assignment:
     store = TrendStore("subject-state", WatchRules(), cast("Outbox", None), {})
     stand_in = cast("Any", group)
     plan = AssignmentPlan("subject-activity", {}, {}, timeout_seconds=10.0)
-    return Assignment(stand_in, store, stand_in, stand_in, vitals=vitals, plan=plan)
+    return Assignment(stand_in, store, stand_in, stand_in, stand_in, vitals=vitals, plan=plan)
 
 
 async def test_a_worker_that_prepared_its_assignment_is_ready() -> None:

@@ -77,8 +77,28 @@ def test_a_frontier_is_told_when_it_enters_another_minute_and_not_within() -> No
     assert made.tick(T, {A: 50}) is None
     acknowledge(made, 12, T + MINUTE_MS)
     assert only(made.tick(T, {A: 50})) == SourceFrontier(
-        topic_uuid="U", partition=0, offset=12, frontier_ms=T + MINUTE_MS, caught_up=False
+        topic_uuid="U", partition=0, offset=12, frontier_ms=T + MINUTE_MS, caught_up=False, record_ms=OLD
     )
+
+
+def test_the_newest_record_is_told_when_it_enters_another_minute_though_no_frontier_moves() -> None:
+    made = tracker()
+    acknowledge(made, 10, None, record_ms=OLD)
+    assert only(made.tick(T, {A: 50})).record_ms == OLD
+    acknowledge(made, 11, None, record_ms=OLD + 1)
+    assert made.tick(T, {A: 50}) is None
+    acknowledge(made, 12, None, record_ms=OLD + MINUTE_MS)
+    assert only(made.tick(T, {A: 50})).record_ms == OLD + MINUTE_MS
+
+
+def test_before_the_first_record_is_acknowledged_the_time_of_the_next_is_told() -> None:
+    made = tracker()
+    made.tick(T, {A: 50})
+    made.expect({A: OLD})
+    assert only(made.tick(T, {A: 50})).record_ms == OLD
+    acknowledge(made, 10, T, record_ms=OLD + MINUTE_MS)
+    made.expect({A: OLD + 9 * MINUTE_MS})
+    assert only(made.tick(T, {A: 50})).record_ms == OLD + MINUTE_MS
 
 
 def test_a_minute_is_told_however_short_after_the_last_tick() -> None:
