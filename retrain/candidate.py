@@ -113,7 +113,7 @@ def _in_8_bits(
 ) -> Candidate:
     reference = read_bundle(candidate.draft)
     served = _serving(reference)
-    typical = served.encode(texts[:_MOST_TYPICAL_TEXTS])
+    typical = [tokens.ids for tokens in served.encode(texts[:_MOST_TYPICAL_TEXTS])]
     manifest = msgspec.structs.replace(reference.manifest, precision="int8", batch_policy="alone")
     best = 0.0
     for smoothing in _SMOOTHING:

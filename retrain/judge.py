@@ -38,7 +38,8 @@ from retrain.core.run_settings import GateSettings
 from retrain.judging_posts import JudgingPosts, texts_of, with_name
 from streamapp.contracts.bundle import Bundle, BundleError, read_bundle
 from streamapp.contracts.manifest import MODEL_FILE, TOKENIZER_FILE
-from streamapp.inference.onnx_model import BundleUnfitError, NotFiniteError, OnnxModel
+from streamapp.inference.graph_session import BundleUnfitError
+from streamapp.inference.onnx_model import NotFiniteError, OnnxModel
 from streamapp.inference.provider import RuntimeMissingError
 from streamapp.settings import ModelSettings
 

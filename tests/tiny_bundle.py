@@ -3,6 +3,9 @@
 Each word of `NEGATIVE` adds 3 to the negative logit, each of `POSITIVE` 3 to the positive; neutral starts at
 2. Each word of `TOPIC_WORDS` adds 3 to its topic; `general_opinion` starts at 1. Ties go to the earlier
 label. Other words count for nothing. `expected_verdict` says the same in plain Python.
+
+With `companies` it has a head for those too: each word of `COMPANY_WORDS` begins one, each of `COMPANY_ENDS` goes on
+with it, whatever stands before.
 """
 
 import math
@@ -16,7 +19,14 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from streamapp.contracts.bundle import write_bundle
 from streamapp.contracts.encoding import clean_text
-from streamapp.contracts.manifest import MODEL_FILE, REPORT_FILE, TOKENIZER_FILE, Manifest, Outputs
+from streamapp.contracts.manifest import (
+    COMPANY_LABELS,
+    MODEL_FILE,
+    REPORT_FILE,
+    TOKENIZER_FILE,
+    Manifest,
+    Outputs,
+)
 from streamapp.contracts.messages import SENTIMENTS, Sentiment, SentimentVerdict, TopicVerdict, Verdict
 
 NAME = "tiny"
@@ -66,13 +76,18 @@ TOPIC_WORDS = {
     "analyst": "analyst_update", "chart": "stock_commentary",
 }  # fmt: skip
 
+COMPANY_WORDS, COMPANY_ENDS = ("apple", "calderon", "globex", "msft"), ("inc", "industries")
+
 _WORDS_WEIGH = 3.0
+_OUTSIDE_START = 2.0
 _NEUTRAL_START = 2.0
 _GENERAL_START = 1.0
-_VOCABULARY = ("[UNK]", *NEGATIVE, *POSITIVE, *TOPIC_WORDS)
+_VOCABULARY = ("[UNK]", *NEGATIVE, *POSITIVE, *TOPIC_WORDS, *COMPANY_WORDS, *COMPANY_ENDS)
 
 
-def write_tiny_bundle(folder: Path, version: str = "1", *, flip: bool = False) -> Path:
+def write_tiny_bundle(
+    folder: Path, version: str = "1", *, flip: bool = False, companies: bool = False
+) -> Path:
     """Writes the bundle to the new folder `folder` and returns it. `flip` exchanges negative and positive,
     which gives a second model whose every strong verdict differs from the first one's.
     """
@@ -83,11 +98,11 @@ def write_tiny_bundle(folder: Path, version: str = "1", *, flip: bool = False) -
         languages=("en",),
         max_tokens=MAX_TOKENS,
         encoder="word counts",
-        outputs=Outputs(sentiment=SENTIMENTS, topic=TOPICS),
+        outputs=Outputs(sentiment=SENTIMENTS, topic=TOPICS, entities=COMPANY_LABELS if companies else None),
         licence="Apache-2.0",
     )
     files: dict[str, bytes | Path] = {
-        MODEL_FILE: _graph(flip).SerializeToString(),
+        MODEL_FILE: _graph(flip, companies).SerializeToString(),
         TOKENIZER_FILE: _tokenizer().to_str().encode(),
         REPORT_FILE: b"{}",
     }
@@ -147,7 +162,7 @@ def _tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _graph(flip: bool) -> onnx.ModelProto:
+def _graph(flip: bool, companies: bool) -> onnx.ModelProto:
     general = np.array([_GENERAL_START * (topic == "general_opinion") for topic in TOPICS], np.float32)
     heads = {
         "sentiment": (_sentiment_weights(flip), np.array([0.0, _NEUTRAL_START, 0.0], np.float32)),
@@ -180,6 +195,17 @@ def _graph(flip: bool) -> onnx.ModelProto:
         helper.make_tensor_value_info(head, TensorProto.FLOAT, ["batch", len(start)])
         for head, (_, start) in heads.items()
     ]
+    if companies:
+        constants += [
+            numpy_helper.from_array(_company_weights(), "entities_rows"),
+            numpy_helper.from_array(np.array([_OUTSIDE_START, 0.0, 0.0], np.float32), "entities_start"),
+        ]
+        nodes += [
+            helper.make_node("Gather", ["entities_rows", "input_ids"], ["entities_of_words"]),
+            helper.make_node("Add", ["entities_of_words", "entities_start"], ["entities"]),
+        ]
+        shape = ["batch", "length", len(COMPANY_LABELS)]
+        outputs.append(helper.make_tensor_value_info("entities", TensorProto.FLOAT, shape))
     graph = helper.make_graph(nodes, NAME, inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
@@ -194,6 +220,14 @@ def _sentiment_weights(flip: bool) -> np.ndarray:
         rows[_VOCABULARY.index(word), negative] = _WORDS_WEIGH
     for word in POSITIVE:
         rows[_VOCABULARY.index(word), positive] = _WORDS_WEIGH
+    return rows
+
+
+def _company_weights() -> np.ndarray:
+    rows = np.zeros((len(_VOCABULARY), len(COMPANY_LABELS)), np.float32)
+    for place, words in ((1, COMPANY_WORDS), (2, COMPANY_ENDS)):
+        for word in words:
+            rows[_VOCABULARY.index(word), place] = 2 * _WORDS_WEIGH
     return rows
 
 

@@ -106,7 +106,7 @@ class Scorer:
     ) -> ScoredPost | Rejected:
         if isinstance(reading, UnreadableText):
             return Rejected(reading.reason, reading.detail)
-        companies = find_companies(post.text, post.symbols, self._symbols)
+        companies = find_companies(post.text, post.symbols, self._symbols, reading.reading.company_spans)
         return give_verdict(post, reading, companies, record.source_offset)
 
 

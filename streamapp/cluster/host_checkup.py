@@ -9,7 +9,8 @@ from pathlib import Path
 
 from streamapp.cluster.checkup import Finding
 from streamapp.contracts.bundle import BundleError, read_bundle
-from streamapp.inference.onnx_model import BundleUnfitError, OnnxModel
+from streamapp.inference.graph_session import BundleUnfitError
+from streamapp.inference.onnx_model import OnnxModel
 from streamapp.inference.provider import CPU, RuntimeMissingError
 from streamapp.settings import Settings
 from streamapp.symbols import SymbolTableError, load_symbol_table

@@ -17,13 +17,23 @@ import html
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import ftfy
 from ftfy.badness import is_bad
 from selectolax.lexbor import LexborHTMLParser
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 TokenIds = list[int]
+
+
+class WordPlace(NamedTuple):
+    """A word of a text: the place of its first token, and [start, end) in characters of the text."""
+
+    token: int
+    start: int
+    end: int
+
 
 # C0/C1 controls that are no white space, soft hyphen, zero-width and direction marks, variation selectors,
 # private use, surrogates, tags, and U+FFF0..FFFF (replacement characters among them).
@@ -127,3 +137,27 @@ class TextEncoder:
     def encode(self, texts: Sequence[str]) -> list[TokenIds]:
         """One list of ids a text, in order; releases the GIL while it works."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+
+    def encode_words(self, texts: Sequence[str]) -> list[tuple[TokenIds, tuple[WordPlace, ...]]]:
+        """The same ids, and the words that they are the tokens of, as the tokenizer tells words apart; only those that
+        are there whole. Costs a little more.
+        """
+        encodings = self._tokenizer.encode_batch(list(texts))
+        return [(encoding.ids, _words(encoding)) for encoding in encodings]
+
+
+def _words(encoding: Encoding) -> tuple[WordPlace, ...]:
+    words: list[WordPlace] = []
+    present: int | None = None
+    for token, (word, (start, end)) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):
+        if word is None:  # a token that stands for no text
+            continue
+        if word != present:
+            words.append(WordPlace(token, start, end))
+            present = word
+        else:
+            words[-1] = words[-1]._replace(end=end)
+    # The rest of the last word may be among what was cut off; half a word is none.
+    if encoding.overflowing and present in encoding.overflowing[0].word_ids:
+        words.pop()
+    return tuple(words)

@@ -23,6 +23,10 @@ MANIFEST_FILE = "manifest.json"
 BatchPolicy = Literal["any", "alone"]
 Precision = Literal["fp32", "fp16", "int8"]
 
+OUTSIDE, FIRST_OF_COMPANY, REST_OF_COMPANY = "O", "B-company", "I-company"
+# A head for companies that is trained here has these (IOB2: Tjong Kim Sang and Veenstra 1999).
+COMPANY_LABELS: tuple[str, ...] = (OUTSIDE, FIRST_OF_COMPANY, REST_OF_COMPANY)
+
 # Names become parts of folder names and of the model version that travels with every verdict.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 _SHORTEST_USEFUL_TOKENS = 8
@@ -38,6 +42,7 @@ class BundleFile(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
 class Outputs(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """The heads of the graph, each under its own output name, labels in the order of the logits.
 
+    `entities` are labels of tokens: `O`, `B-company` and `I-company`, and perhaps other kinds that nobody reads.
     `embedding` is the size of the pooled text vector, where the graph gives it.
     """
 
@@ -151,3 +156,6 @@ def _check_outputs(outputs: Outputs) -> None:
     unknown = set(outputs.sentiment or ()) - set(SENTIMENTS)
     if unknown:
         raise ValueError(f"outputs.sentiment: {sorted(unknown)} are not among {list(SENTIMENTS)}")
+    missing = set(COMPANY_LABELS) - set(outputs.entities or COMPANY_LABELS)
+    if missing:
+        raise ValueError(f"outputs.entities: lacks {sorted(missing)}")

@@ -23,15 +23,20 @@ class HeadLabels(Struct, frozen=True):
 
     sentiment: tuple[str, ...] | None
     topic: tuple[str, ...] | None
+    entities: tuple[str, ...] | None = None
 
 
 class TextReading(Struct, frozen=True):
-    """Everything that depends on the cleaned text and the model alone, so that equal texts share it."""
+    """Everything that depends on the cleaned text and the model alone, so that equal texts share it.
+
+    `company_spans` is where the model found companies, [start, end) in characters, ascending.
+    """
 
     sentiment: SentimentVerdict | None
     topic: TopicVerdict | None
     story_fingerprint: str
     other_language: bool
+    company_spans: tuple[tuple[int, int], ...] = ()
 
 
 _PROBABILITY_DIGITS = 6

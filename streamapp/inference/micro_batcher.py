@@ -9,10 +9,9 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from streamapp.contracts.encoding import TokenIds
 from streamapp.core.probation import Pace
 from streamapp.core.verdict import HeadLabels
-from streamapp.inference.onnx_model import Answers, OnnxModel, Prediction
+from streamapp.inference.onnx_model import Answers, OnnxModel, Prediction, Tokens
 from streamapp.inference.provider import busy_clock
 from streamapp.settings import BatchSettings
 
@@ -37,9 +36,8 @@ class MicroBatcher:
     @property
     def labels(self) -> HeadLabels:
         """The labels of each head, in the order of the probabilities."""
-        return HeadLabels(
-            sentiment=self.model.manifest.outputs.sentiment, topic=self.model.manifest.outputs.topic
-        )
+        outputs = self.model.manifest.outputs
+        return HeadLabels(outputs.sentiment, outputs.topic, outputs.entities)
 
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction a text, in order. Raises NotFiniteError with indexes into `texts`."""
@@ -79,7 +77,7 @@ class MicroBatcher:
         self.pace = Pace(self.pace.seconds + sum(busy_seconds), self.pace.tokens + sum(map(len, tokens)))
         return answers.in_order()
 
-    def _take(self, tokens: Sequence[TokenIds], waiting: deque[list[int]], answers: Answers) -> float:
+    def _take(self, tokens: Sequence[Tokens], waiting: deque[list[int]], answers: Answers) -> float:
         """The seconds that this taker was busy."""
         began = self._busy_clock()
         while True:

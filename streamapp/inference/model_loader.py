@@ -4,7 +4,6 @@ Blocks; callers use a thread. Must not know who announced it or what it replaces
 """
 
 import logging
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +11,10 @@ from streamapp.contracts.bundle import Bundle, BundleError, read_bundle
 from streamapp.contracts.champion import Champion, first_champion
 from streamapp.contracts.evidence import parity_sample
 from streamapp.core.admission import Refuse, parity_refusal
+from streamapp.inference.graph_session import BundleUnfitError
 from streamapp.inference.micro_batcher import MicroBatcher
 from streamapp.inference.model_store import ModelStore
-from streamapp.inference.onnx_model import BundleUnfitError, NotFiniteError, OnnxModel, Prediction
+from streamapp.inference.onnx_model import NotFiniteError, OnnxModel
 from streamapp.inference.provider import CUDA
 from streamapp.settings import BatchSettings, ModelSettings
 from streamapp.starter import STARTER_MODEL
@@ -91,18 +91,13 @@ class ModelLoader:
 def proof(model: OnnxModel) -> Refuse | None:
     """Why the model does not do what it must on a few texts; None where it does. Raises NotFiniteError."""
     tolerance = NEIGHBOUR_TOLERANCE_CUDA if model.provider == CUDA else NEIGHBOUR_TOLERANCE
-    alone = [_by_head(model.predict([text])[0]) for text in PROOF_TEXTS]
-    together = [_by_head(prediction) for prediction in model.predict(PROOF_TEXTS)]
+    alone = [model.predict([text])[0].by_head() for text in PROOF_TEXTS]
+    together = [prediction.by_head() for prediction in model.predict(PROOF_TEXTS)]
     refuse = parity_refusal(together, alone, tolerance)
     if refuse is not None:
         return Refuse(f"a verdict depends on its batch neighbours: {refuse.reason}", "parity")
     sample = parity_sample(model.bundle)
     if sample is None:
         return None
-    said = [_by_head(prediction) for prediction in model.predict([each.text for each in sample.texts])]
+    said = [prediction.by_head() for prediction in model.predict([each.text for each in sample.texts])]
     return parity_refusal(said, [each.probabilities for each in sample.texts], sample.tolerance)
-
-
-def _by_head(prediction: Prediction) -> Mapping[str, Sequence[float]]:
-    heads = {"sentiment": prediction.sentiment, "topic": prediction.topic}
-    return {head: probabilities for head, probabilities in heads.items() if probabilities is not None}

@@ -6,22 +6,21 @@ Must not know Kafka, asyncio or what a verdict is used for.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from streamapp.contracts.bundle import Bundle
-from streamapp.contracts.encoding import TextEncoder, TokenIds
-from streamapp.contracts.manifest import MODEL_FILE, TOKENIZER_FILE
-from streamapp.inference.provider import CUDA, open_session
+from streamapp.contracts.encoding import TextEncoder, TokenIds, WordPlace
+from streamapp.contracts.manifest import TOKENIZER_FILE
+from streamapp.core.company_spans import WordLabels
+from streamapp.inference.graph_session import HEAD_DIMENSIONS, GraphSession, padded
+from streamapp.inference.provider import CUDA
 from streamapp.inference.token_budget import plan_batches
 from streamapp.settings import ModelSettings
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 DEFAULT_TOKEN_BUDGET = 256
 
@@ -36,6 +35,14 @@ class Prediction(Struct, frozen=True):
 
     sentiment: tuple[float, ...] | None
     topic: tuple[float, ...] | None
+    entities: WordLabels | None = None
+
+    def by_head(self) -> dict[str, tuple[float, ...]]:
+        """All probabilities by head, those of words one after the other; without heads that gave none."""
+        words = self.entities.probabilities if self.entities is not None else ()
+        entities = tuple(chain.from_iterable(words)) or None
+        heads = {"sentiment": self.sentiment, "topic": self.topic, "entities": entities}
+        return {head: probabilities for head, probabilities in heads.items() if probabilities is not None}
 
 
 class NotFiniteError(ArithmeticError):
@@ -46,15 +53,21 @@ class NotFiniteError(ArithmeticError):
         super().__init__(f"the model's output is not finite for the texts at {list(self.indexes)[:20]}")
 
 
-class BundleUnfitError(ValueError):
-    """The graph does not do what the manifest says; the text names the input or output."""
+class Tokens(Struct, frozen=True):
+    """One text as the graph reads it; `words` only where the bundle finds companies."""
+
+    ids: TokenIds
+    words: tuple[WordPlace, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 class OnnxModel:
     """A bundle with one or more sessions. Every method may be called from several threads at once."""
 
     def __init__(
-        self, bundle: Bundle, encoder: TextEncoder, sessions: "Sequence[_Session]", reason: str
+        self, bundle: Bundle, encoder: TextEncoder, sessions: Sequence[GraphSession], reason: str
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -63,10 +76,8 @@ class OnnxModel:
         self.provider_reason = reason
         self.sessions = len(sessions)
         self._encoder = encoder
-        self._heads = [
-            head for head in ("sentiment", "topic") if getattr(self.manifest.outputs, head) is not None
-        ]
-        self._free: SimpleQueue[_Session] = SimpleQueue()
+        self._heads = [head for head in HEAD_DIMENSIONS if getattr(self.manifest.outputs, head) is not None]
+        self._free: SimpleQueue[GraphSession] = SimpleQueue()
         for session in sessions:
             self._free.put(session)
 
@@ -78,35 +89,49 @@ class OnnxModel:
         """
         max_tokens = min(bundle.manifest.max_tokens, settings.max_tokens)
         encoder = TextEncoder(bundle.path(TOKENIZER_FILE).read_bytes(), max_tokens)
-        first, reason = _open(bundle, settings)
+        first, reason = GraphSession.open(bundle, settings)
         wanted = settings.sessions or (1 if first.provider == CUDA else cores())
-        sessions = [first, *(_open(bundle, settings)[0] for _ in range(wanted - 1))]
+        sessions = [first, *(GraphSession.open(bundle, settings)[0] for _ in range(wanted - 1))]
         return cls(bundle, encoder, sessions, reason)
 
-    def encode(self, texts: Sequence[str]) -> list[TokenIds]:
-        """The token ids of cleaned texts."""
-        return self._encoder.encode(texts)
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of cleaned texts."""
+        if self.manifest.outputs.entities is None:
+            return [Tokens(ids) for ids in self._encoder.encode(texts)]
+        return [Tokens(ids, words) for ids, words in self._encoder.encode_words(texts)]
 
-    def plan(self, tokens: Sequence[TokenIds], token_budget: int = DEFAULT_TOKEN_BUDGET) -> list[list[int]]:
+    def plan(self, tokens: Sequence[Tokens], token_budget: int = DEFAULT_TOKEN_BUDGET) -> list[list[int]]:
         """Which of `tokens` go through the model together, by the bundle's batch policy."""
         alone = self.manifest.batch_policy == "alone"
-        return plan_batches([len(ids) for ids in tokens], token_budget, alone=alone)
+        return plan_batches([len(text) for text in tokens], token_budget, alone=alone)
 
-    def run(self, tokens: Sequence[TokenIds]) -> list[Prediction]:
+    def run(self, tokens: Sequence[Tokens]) -> list[Prediction]:
         """One forward pass over one batch, waiting for a free session. Raises NotFiniteError."""
-        ids, mask = _padded(tokens)
+        ids, mask = padded([text.ids for text in tokens])
         with self._session() as session:
-            logits = session.run(ids, mask, self._heads)
-        bad = ~np.logical_and.reduce([np.isfinite(head).all(axis=1) for head in logits])
+            logits = dict(zip(self._heads, session.run(ids, mask, self._heads), strict=True))
+        bad = ~np.logical_and.reduce([_finite(values, mask) for values in logits.values()])
         if bad.any():
             raise NotFiniteError(np.flatnonzero(bad).tolist())
         by_head: dict[str, list[tuple[float, ...]]] = {}
-        for head, values in zip(self._heads, logits, strict=True):
-            calibrated = _softmax(values / self.manifest.temperatures.get(head, 1.0))
-            by_head[head] = [tuple(row) for row in calibrated.tolist()]
+        for head in ("sentiment", "topic"):
+            if head in logits:
+                by_head[head] = [tuple(row) for row in self._calibrated(head, logits[head]).tolist()]
         nothing = [None] * len(tokens)
-        pairs = zip(by_head.get("sentiment", nothing), by_head.get("topic", nothing), strict=True)
-        return [Prediction(sentiment, topic) for sentiment, topic in pairs]
+        entities = self._entities(tokens, logits["entities"]) if "entities" in logits else nothing
+        heads = (by_head.get("sentiment", nothing), by_head.get("topic", nothing), entities)
+        return [Prediction(*parts) for parts in zip(*heads, strict=True)]
+
+    def _entities(self, tokens: Sequence[Tokens], logits: NDArray[np.float32]) -> list[WordLabels]:
+        found = []
+        for row, text in enumerate(tokens):
+            firsts = logits[row, [word.token for word in text.words]]
+            rows = self._calibrated("entities", firsts).tolist() if text.words else []
+            found.append(WordLabels(text.words, tuple(map(tuple, rows))))
+        return found
+
+    def _calibrated(self, head: str, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        return _softmax(logits / self.manifest.temperatures.get(head, 1.0))
 
     def predict(self, texts: Sequence[str], token_budget: int = DEFAULT_TOKEN_BUDGET) -> list[Prediction]:
         """One prediction a text, in order, in the calling thread. NotFiniteError has indexes into `texts`."""
@@ -122,13 +147,14 @@ class OnnxModel:
         try:
             for session in held:
                 for text in _WARM_UP_TEXTS:
-                    session.run(*_padded(self.encode([text] * 4)), self._heads)
+                    tokens = self.encode([text] * 4)
+                    session.run(*padded([each.ids for each in tokens]), self._heads)
         finally:
             for session in held:
                 self._free.put(session)
 
     @contextmanager
-    def _session(self) -> "Iterator[_Session]":
+    def _session(self) -> Iterator[GraphSession]:
         session = self._free.get()
         try:
             yield session
@@ -143,7 +169,7 @@ class Answers:
         self._predictions: list[Prediction | None] = [None] * texts
         self._not_finite: list[int] = []
 
-    def run(self, model: OnnxModel, tokens: Sequence[TokenIds], batch: Sequence[int]) -> None:
+    def run(self, model: OnnxModel, tokens: Sequence[Tokens], batch: Sequence[int]) -> None:
         """Runs one batch and keeps its answers under their indexes; a non-finite batch does not stop the
         others.
         """
@@ -164,74 +190,15 @@ class Answers:
         return [prediction for prediction in self._predictions if prediction is not None]
 
 
-class _Session:
-    """An ONNX Runtime session with the names that our graphs use."""
-
-    def __init__(self, session: "onnxruntime.InferenceSession") -> None:
-        self.provider = session.get_providers()[0]
-        self._session = session
-        self._inputs = {entry.name for entry in session.get_inputs()}
-        self.outputs = {entry.name: entry.shape for entry in session.get_outputs()}
-
-    def check(self, bundle: Bundle) -> None:
-        where = f"bundle {bundle.folder}: {MODEL_FILE}"
-        if self._inputs - {"token_type_ids"} != {"input_ids", "attention_mask"}:
-            raise BundleUnfitError(
-                f"{where}: inputs {sorted(self._inputs)}, expected input_ids and attention_mask"
-            )
-        for head in ("sentiment", "topic"):
-            labels = getattr(bundle.manifest.outputs, head)
-            shape = self.outputs.get(head)
-            if labels is not None and (shape is None or len(shape) != 2 or shape[1] != len(labels)):
-                raise BundleUnfitError(
-                    f"{where}: output {head} is {shape}, the manifest has {len(labels)} labels"
-                )
-
-    def run(
-        self, ids: NDArray[np.int64], mask: NDArray[np.int64], heads: list[str]
-    ) -> list[NDArray[np.float32]]:
-        feed = {"input_ids": ids, "attention_mask": mask}
-        if "token_type_ids" in self._inputs:
-            feed["token_type_ids"] = np.zeros_like(ids)
-        if self.provider == CUDA:
-            return self._run_bound(feed, heads)
-        outputs: list[Any] = self._session.run(heads, feed)
-        return outputs
-
-    def _run_bound(self, feed: dict[str, NDArray[np.int64]], heads: list[str]) -> list[NDArray[np.float32]]:
-        from onnxruntime import OrtValue  # noqa: PLC0415  # see provider.load_runtime
-
-        binding = self._session.io_binding()
-        for name, values in feed.items():
-            binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(values, "cuda", 0))
-        for head in heads:
-            binding.bind_output(head, "cpu")
-        self._session.run_with_iobinding(binding)
-        outputs: list[Any] = binding.copy_outputs_to_cpu()
-        return [values.astype(np.float32, copy=False) for values in outputs]
-
-
 def cores() -> int:
     """The cores that this process may use (affinity counts, hyper-threads too)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _open(bundle: Bundle, settings: ModelSettings) -> "tuple[_Session, str]":
-    session, reason = open_session(bundle.path(MODEL_FILE), settings)
-    opened = _Session(session)
-    opened.check(bundle)
-    return opened, reason
-
-
-def _padded(tokens: Sequence[TokenIds]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    # A text without a single token still needs one place, masked out.
-    longest = max(1, *(len(ids) for ids in tokens))
-    ids = np.zeros((len(tokens), longest), dtype=np.int64)
-    mask = np.zeros((len(tokens), longest), dtype=np.int64)
-    for row, text in enumerate(tokens):
-        ids[row, : len(text)] = text
-        mask[row, : len(text)] = 1
-    return ids, mask
+def _finite(logits: NDArray[np.float32], mask: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which texts have finite logits only; what a head says of padding is nothing."""
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(logits).all(axis=-1))
+    return finite if finite.ndim == 1 else np.asarray((finite | (mask == 0)).all(axis=1))
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from cachetools import LRUCache
 from msgspec import Struct
 
 from streamapp.contracts.messages import DeadLetterReason, ModelEventCause
+from streamapp.core.company_spans import Span, company_spans
 from streamapp.core.story import fingerprint, format_fingerprint
 from streamapp.core.verdict import HeadLabels, ScoredText, TextReading, sentiment_verdict, topic_verdict
 from streamapp.inference.language import LanguageDetector
@@ -92,11 +93,15 @@ class TextReader:
             sentiment = sentiment_verdict(prediction.sentiment, labels.sentiment)
         if prediction.topic is not None and labels.topic is not None:
             topic = topic_verdict(prediction.topic, labels.topic)
+        companies: tuple[Span, ...] = ()
+        if prediction.entities is not None and labels.entities is not None:
+            companies = company_spans(text, prediction.entities, labels.entities)
         return TextReading(
             sentiment=sentiment,
             topic=topic,
             story_fingerprint=format_fingerprint(fingerprint(text)),
             other_language=self.language.is_other_language(text),
+            company_spans=companies,
         )
 
     async def _judge_model(self, model: ServingModel, read: dict[str, TextReading | UnreadableText]) -> None:

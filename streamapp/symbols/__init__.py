@@ -10,7 +10,7 @@ from streamapp.core.companies import Company, SymbolTable
 
 MAX_NAME_CHARS: Final = 100
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._=/:-]{0,11}")
-_FIELDS = frozenset({"name", "aliases"})
+_FIELDS = frozenset({"name", "aliases", "names"})
 
 
 class SymbolTableError(ValueError):
@@ -70,4 +70,14 @@ def _company(symbol: str, entry: Any) -> Company:
     for known in (symbol, *aliases):
         if not isinstance(known, str) or not _SYMBOL.fullmatch(known):
             raise SymbolTableError(f"{where}: {known!r} is no symbol (upper case, at most 12 characters)")
-    return Company(symbol=symbol, name=name, aliases=tuple(aliases))
+    return Company(
+        symbol=symbol, name=name, aliases=tuple(aliases), names=_names(where, entry.get("names", []))
+    )
+
+
+def _names(where: str, names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and name.strip() and len(name) <= MAX_NAME_CHARS for name in names
+    ):
+        raise SymbolTableError(f"{where}.names is not a list of texts of 1 to {MAX_NAME_CHARS} characters")
+    return tuple(names)

@@ -70,8 +70,8 @@ class ModelDesk(Struct, frozen=True):
         return Announcer(by="cli/test", reason=reason, at_ms=int(time.time() * 1000))
 
 
-def tiny(folder: Path, version: str, *, flip: bool = False) -> Path:
-    return write_tiny_bundle(folder / f"tiny-{version}", version, flip=flip)
+def tiny(folder: Path, version: str, *, flip: bool = False, companies: bool = False) -> Path:
+    return write_tiny_bundle(folder / f"tiny-{version}", version, flip=flip, companies=companies)
 
 
 def broken_on_trigger(folder: Path, version: str, words: tuple[str, ...] = (TRIGGER,)) -> Path:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from streamapp.contracts.encoding import TextEncoder, clean_text
 
@@ -68,6 +68,25 @@ def encoder() -> TextEncoder:
 def test_tokens_are_never_padded_and_the_length_is_ours_whatever_the_file_says(encoder: TextEncoder) -> None:
     assert encoder.encode(["oil falls", "", "gas"]) == [[1, 2], [], [0]]
     assert encoder.encode(["oil " * 20]) == [[1] * 8]
+
+
+def test_words_are_told_with_their_first_token_and_their_place() -> None:
+    pieces = {"[UNK]": 0, "[CLS]": 1, "oil": 2, "##s": 3, "fall": 4, "'": 5, "e": 6}
+    tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[CLS]", 1), ("[CLS]", 1))
+    encoder = TextEncoder(tokenizer.to_str().encode(), 8)
+    texts = ["Oils  fall", "", "É's 💥 oils oils oils oils"]
+    assert [ids for ids, _ in encoder.encode_words(texts)] == encoder.encode(texts)
+    words = [words for _, words in encoder.encode_words(texts)]
+    assert words[0] == ((1, 0, 4), (3, 6, 10))
+    assert words[1] == ()
+    cut = "fall fall fall fall oils oils"
+    assert encoder.encode(["fall " * 5 + "oils"])[0] == [1, 4, 4, 4, 4, 4, 2, 1]
+    assert encoder.encode_words(["fall " * 5 + "oils"])[0][1][-1] == (5, 20, 24)
+    assert encoder.encode_words([cut])[0][1][-1] == (5, 20, 24)
+    assert words[2] == ((1, 0, 1), (2, 1, 2), (3, 2, 3), (4, 4, 5), (5, 6, 10))
 
 
 def test_importing_the_encoding_brings_neither_a_runtime_nor_torch_nor_faust() -> None:

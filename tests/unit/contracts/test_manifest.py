@@ -90,6 +90,8 @@ def test_optional_fields_at_their_default_are_not_in_the_file_so_a_later_field_k
         ({"outputs": {"sentiment": ["negative"]}}, "outputs.sentiment"),
         ({"outputs": {"sentiment": ["negative", "negative"]}}, "outputs.sentiment"),
         ({"outputs": {"sentiment": ["bearish", "bullish"]}}, "bearish"),
+        ({"outputs": {"entities": ["O", "B-company", "I-company"]}}, "neither sentiment nor topic"),
+        ({"outputs": {"sentiment": list(SENTIMENTS), "entities": ["O", "B-ORG", "I-ORG"]}}, "B-company"),
     ],
 )
 def test_a_manifest_that_cannot_be_served_is_refused_by_the_name_of_its_field(

@@ -13,12 +13,12 @@ import onnx
 import pytest
 from onnx import helper
 
-from streamapp.contracts.encoding import TokenIds
 from streamapp.contracts.manifest import Outputs
 from streamapp.contracts.messages import SENTIMENTS
+from streamapp.inference.graph_session import BundleUnfitError
 from streamapp.inference.micro_batcher import MicroBatcher
 from streamapp.inference.model_slot import ModelSlot
-from streamapp.inference.onnx_model import BundleUnfitError, NotFiniteError, OnnxModel, Prediction, cores
+from streamapp.inference.onnx_model import NotFiniteError, OnnxModel, Prediction, Tokens, cores
 from streamapp.inference.provider import CPU
 from streamapp.settings import BatchSettings, ModelSettings
 from tests.tiny_bundle import NEGATIVE, POSITIVE, TOPIC_WORDS, TOPICS, expected_verdict
@@ -208,7 +208,7 @@ class GatedModel(OnnxModel):
     def gate(self) -> None:
         self.started, self.release, self.runs = Event(), Event(), 0
 
-    def run(self, tokens: Sequence[TokenIds]) -> list[Prediction]:
+    def run(self, tokens: Sequence[Tokens]) -> list[Prediction]:
         self.runs += 1
         self.started.set()
         assert self.release.wait(30)

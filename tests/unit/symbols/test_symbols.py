@@ -41,6 +41,8 @@ def test_a_users_table_replaces_the_default_one(tmp_path: Path) -> None:
         ("[companies.A]\nname = 5", "companies.A.name"),
         ("[companies.A]\nname = 'a'\naliases = 'B'", "companies.A.aliases"),
         ("[companies.A]\nname = 'a'\naliases = [5]", "companies.A: 5"),
+        ("[companies.A]\nname = 'a'\nnames = 'b'", "companies.A.names"),
+        ("[companies.A]\nname = 'a'\nnames = ['']", "companies.A.names"),
         ("[companies.aapl]\nname = 'a'", "'aapl' is no symbol"),
         ("[companies.BRK.B]\nname = 'a'", r'\[companies."BRK.B"\]'),
         (
@@ -62,3 +64,25 @@ def test_a_table_that_cannot_be_used_names_file_and_place(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SymbolTableError, match=r"absent\.toml"):
         load_symbol_table(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("written", "symbol"),
+    [
+        ("Google", "GOOGL"),
+        ("Facebook", "META"),
+        ("Meta", "META"),
+        ("JP Morgan", "JPM"),
+        ("Merck", "MRK"),
+        ("Lowe's", "LOW"),
+        ("Nestlé", "NSRGY"),
+        ("General", None),
+        ("American", None),
+        ("United", None),
+    ],
+)
+def test_the_default_table_knows_companies_by_the_names_that_people_use(
+    written: str, symbol: str | None
+) -> None:
+    found = load_symbol_table(None).find_named(written)
+    assert (found.symbol if found else None) == symbol
