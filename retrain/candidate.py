@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from msgspec import Struct
 
+from retrain.core.company_labels import COMPANY_HEAD, heads_of
 from retrain.core.dataset import Split
 from retrain.core.labels import TrainingLabel
 from retrain.core.run_request import RetrainRequest, decode_run, encode_run
@@ -20,7 +21,7 @@ from retrain.core.run_settings import TrainingSettings
 from retrain.training.calibrate import temperatures
 from retrain.training.export import export_graph, parity_with_torch, round_to_half, stored_as_half
 from retrain.training.fit import fit, fitted, is_fitted, write_plan
-from retrain.training.network import TextNetwork, new_network
+from retrain.training.network import MultiHeadEncoder, TextNetwork, new_network, with_company_head
 from retrain.training.quantise import QuantisationSettings, quantised
 from retrain.training.tokenizer import tokenizer_of
 from retrain.training.training_set import training_set
@@ -29,7 +30,7 @@ from retrain.whole_file import write_whole
 from streamapp.contracts.bundle import Bundle, read_bundle, write_bundle
 from streamapp.contracts.encoding import TextEncoder
 from streamapp.contracts.manifest import MODEL_FILE, TOKENIZER_FILE, Manifest, TrainingSource
-from streamapp.inference.onnx_model import OnnxModel
+from streamapp.inference.onnx_model import OnnxModel, Prediction
 from streamapp.settings import ModelSettings
 
 Progress = Callable[[str, float, str], None]
@@ -58,10 +59,12 @@ def train(
     folder = request.work / _FIT_FOLDER
     if not is_fitted(folder):
         settings = request.training
-        network, tokenizer = _start(champion, settings)
+        network, tokenizer = _start(champion, settings, companies=split.companies)
         served = _serving(champion)
         progress(0.0, f"{len(split.train)} new posts, {len(split.rehearsal)} old ones")
-        taught = training_set([*split.train, *split.rehearsal], split.dev, served, settings)
+        taught = training_set(
+            [*split.train, *split.rehearsal], split.dev, served, settings, companies=split.companies
+        )
         write_plan(folder, network, tokenizer, taught, msgspec.structs.replace(settings, seed=request.seed))
         if settings.launcher:
             command = [*settings.launcher, "-m", "retrain.training.fit", str(folder)]
@@ -87,8 +90,11 @@ def make_candidate(
     tokenizer = (request.work / _FIT_FOLDER / TOKENIZER_FILE).read_bytes()
     encoder = TextEncoder(tokenizer, champion.manifest.max_tokens)
     manifest = _manifest(request, champion, split, created_at)
+    outputs = msgspec.structs.replace(manifest.outputs, entities=network.labels.get(COMPANY_HEAD))
     manifest = msgspec.structs.replace(
-        manifest, temperatures=temperatures(network, encoder, split.dev, champion.manifest.temperatures)
+        manifest,
+        outputs=outputs,
+        temperatures=temperatures(network, encoder, split.dev, champion.manifest.temperatures),
     )
     plain = export_graph(network)
     drafts = request.work / _DRAFTS
@@ -130,9 +136,15 @@ def _in_8_bits(
 
 
 def least_agreement(one: OnnxModel, other: OnnxModel, texts: Sequence[str]) -> float:
-    """The share of `texts` with the same label from both, of the head that agrees least."""
+    """The share of `texts` with the same label from both (of words, where companies are found), of the head that agrees
+    least.
+    """
     mine, theirs = one.predict(texts), other.predict(texts)
     shares = []
+    if one.manifest.outputs.entities is not None:
+        words = [(_called(left), _called(right)) for left, right in zip(mine, theirs, strict=True)]
+        both = [pair for left, right in words for pair in zip(left, right, strict=True)]
+        shares.append(float(np.mean([left == right for left, right in both])) if both else 1.0)
     for head in ("sentiment", "topic"):
         if getattr(one.manifest.outputs, head) is not None:
             same = [
@@ -143,13 +155,25 @@ def least_agreement(one: OnnxModel, other: OnnxModel, texts: Sequence[str]) -> f
     return round(min(shares), 4)
 
 
-def _start(champion: Bundle, settings: TrainingSettings) -> tuple[TextNetwork, bytes]:
-    """The network that training starts from, and its tokenizer."""
-    if not settings.encoder:
-        return network_of(champion), champion.path(TOKENIZER_FILE).read_bytes()
-    outputs = champion.manifest.outputs
-    labels = {head: known for head in ("sentiment", "topic") if (known := getattr(outputs, head)) is not None}
-    return new_network(settings.encoder, labels), tokenizer_of(settings.encoder)
+def _called(prediction: Prediction) -> list[int]:
+    """The likeliest label of each word."""
+    rows = prediction.entities.probabilities if prediction.entities is not None else ()
+    return [int(np.argmax(row)) for row in rows]
+
+
+def _start(champion: Bundle, settings: TrainingSettings, *, companies: bool) -> tuple[TextNetwork, bytes]:
+    """The network that training starts from, and its tokenizer; with `companies` it has their head, fresh where the
+    champion has none.
+    """
+    if settings.encoder:
+        labels = heads_of(champion.manifest.outputs)
+        network: TextNetwork = new_network(settings.encoder, labels)
+        tokenizer = tokenizer_of(settings.encoder)
+    else:
+        network, tokenizer = network_of(champion), champion.path(TOKENIZER_FILE).read_bytes()
+    if companies and isinstance(network, MultiHeadEncoder) and not network.finds_companies:
+        network = with_company_head(network, settings.seed)
+    return network, tokenizer
 
 
 def _draft(

@@ -38,8 +38,9 @@ from retrain.core.run_settings import GateSettings
 from retrain.judging_posts import JudgingPosts, texts_of, with_name
 from streamapp.contracts.bundle import Bundle, BundleError, read_bundle
 from streamapp.contracts.manifest import MODEL_FILE, TOKENIZER_FILE
+from streamapp.core.company_spans import Span, WordLabels, company_spans
 from streamapp.inference.graph_session import BundleUnfitError
-from streamapp.inference.onnx_model import NotFiniteError, OnnxModel
+from streamapp.inference.onnx_model import NotFiniteError, OnnxModel, Prediction
 from streamapp.inference.provider import RuntimeMissingError
 from streamapp.settings import ModelSettings
 
@@ -102,7 +103,18 @@ def answers(model: OnnxModel, texts: Sequence[str]) -> Answers:
     return Answers(
         labels=labels,
         probabilities={head: np.array([getattr(one, head) for one in predictions]) for head in labels},
+        spans=_spans(model, texts, predictions),
     )
+
+
+def _spans(
+    model: OnnxModel, texts: Sequence[str], predictions: Sequence[Prediction]
+) -> tuple[tuple[Span, ...], ...] | None:
+    labels = model.manifest.outputs.entities
+    if labels is None:
+        return None
+    said = (prediction.entities or WordLabels() for prediction in predictions)
+    return tuple(company_spans(text, words, labels) for text, words in zip(texts, said, strict=True))
 
 
 def _candidate(folder: Path, champion: OnnxModel) -> OnnxModel:
@@ -157,6 +169,7 @@ def _measure(
         candidate_bytes=_served_bytes(candidate.bundle),
         champion_precision=champion.manifest.precision,
         candidate_precision=candidate.manifest.precision,
+        company_head_is_new=before.spans is None and after.spans is not None,
     )
     drawn = _part(after, slice(len(posts.golden), None))
     reference = quality_of_answers([post.channel for post in posts.audit], drawn.labels, drawn.probabilities)
@@ -187,7 +200,8 @@ def _set_evaluations(
 
 
 def _part(whole: Answers, part: slice) -> Answers:
-    return Answers(whole.labels, {head: rows[part] for head, rows in whole.probabilities.items()})
+    probabilities = {head: rows[part] for head, rows in whole.probabilities.items()}
+    return Answers(whole.labels, probabilities, whole.spans[part] if whole.spans is not None else None)
 
 
 def _batch_difference(model: OnnxModel, texts: Sequence[str]) -> tuple[float, bool]:
@@ -195,13 +209,13 @@ def _batch_difference(model: OnnxModel, texts: Sequence[str]) -> tuple[float, bo
     alone = [model.predict([text])[0] for text in texts]
     together = model.predict(texts)
     greatest, equal = 0.0, True
-    for head in HEADS:
-        if getattr(model.manifest.outputs, head) is None:
-            continue
-        one = np.array([getattr(prediction, head) for prediction in alone])
-        other = np.array([getattr(prediction, head) for prediction in together])
-        greatest = max(greatest, float(np.abs(one - other).max()))
-        equal = equal and bool((one.argmax(axis=1) == other.argmax(axis=1)).all())
+    for one, other in zip(alone, together, strict=True):
+        mine, others = one.by_head(), other.by_head()
+        for head, probabilities in mine.items():
+            columns = len(getattr(model.manifest.outputs, head))
+            pair = [np.array(each).reshape(-1, columns) for each in (probabilities, others[head])]
+            greatest = max(greatest, float(np.abs(pair[0] - pair[1]).max()))
+            equal = equal and bool((pair[0].argmax(axis=1) == pair[1].argmax(axis=1)).all())
     return greatest, equal
 
 

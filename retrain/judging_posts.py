@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from retrain.core.company_labels import labelled_spans
 from retrain.core.evaluation import JudgedPost
 from retrain.core.labels import TrainingLabel
 from streamapp.contracts.encoding import clean_text
@@ -30,7 +31,8 @@ def read_golden(path: Path | None) -> tuple[JudgedPost, ...]:
     """The golden set in `path`, cleaned as served; None: the one that ships. Raises GoldenSetError.
 
     A line: id, text, channel, any of sentiment and topic, and optionally `company`, the name within the text that may
-    be exchanged without changing the sentiment.
+    be exchanged without changing the sentiment, and `spans`, where companies stand in the cleaned text: pairs of
+    characters, [] for none.
     """
     where = "the golden set that ships" if path is None else str(path)
     try:
@@ -56,6 +58,7 @@ def audit_posts(labels: Iterable[TrainingLabel]) -> tuple[JudgedPost, ...]:
             source=label.source,
             sentiment=label.sentiment,
             topic=label.topic,
+            spans=labelled_spans(label),
         )
         for label in labels
     )
@@ -81,4 +84,12 @@ def _post(where: str, number: int, line: bytes) -> JudgedPost:
         raise GoldenSetError(f"{where}: line {number}: needs a text, and a sentiment or a topic")
     if post.company is not None and post.company not in text:
         raise GoldenSetError(f"{where}: line {number}: company {post.company!r} is not in the text")
+    if post.spans is not None and text != post.text:
+        raise GoldenSetError(
+            f"{where}: line {number}: spans count in the cleaned text, which is {text[:60]!r}"
+        )
+    if not all(0 <= start < end <= len(text) for start, end in post.spans or ()):
+        raise GoldenSetError(
+            f"{where}: line {number}: spans {list(post.spans or ())} are not within the text"
+        )
     return msgspec.structs.replace(post, text=text)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from retrain.core.company_labels import SpanEvaluation
 from retrain.core.evaluation import HeadEvaluation, SetEvaluation
 from retrain.judge import Judgement
 from streamapp.contracts.manifest import Manifest
@@ -28,6 +29,7 @@ def model_card(
         _decision(judgement),
         *(_overview(tested) for tested in sets),
         *(_classes(tested.name, head, found) for tested in sets for head, found in tested.heads.items()),
+        *(_companies(tested.name, tested.companies) for tested in sets if tested.companies),
         *(f"![Confusion before and after]({name})" for name in pictures),
         *([_guards(judgement)] if measured else []),
         _data(manifest, sides),
@@ -49,6 +51,17 @@ def _front_matter(manifest: Manifest, sets: Sequence[SetEvaluation]) -> ModelCar
         for head, found in tested.heads.items()
         for metric, value in (("f1", found.after.macro_f1), ("accuracy", found.after.accuracy))
     ]
+    results += [
+        EvalResult(
+            task_type="token-classification",
+            dataset_type="own",
+            dataset_name=f"{tested.name}: companies",
+            metric_type="f1",
+            metric_value=tested.companies.after.f1,
+        )
+        for tested in sets
+        if tested.companies is not None and tested.companies.after is not None
+    ]
     return ModelCardData(
         language=list(manifest.languages),
         license=manifest.licence.lower(),
@@ -65,6 +78,7 @@ def _introduction(manifest: Manifest) -> str:
     heads = [
         *([f"sentiment ({', '.join(outputs.sentiment)})"] if outputs.sentiment else []),
         *([f"one of {len(outputs.topic)} topics"] if outputs.topic else []),
+        *(["where companies are named"] if outputs.entities else []),
     ]
     return (
         f"# {manifest.model_version}\n\n"
@@ -112,6 +126,29 @@ def _classes(name: str, head: str, found: HeadEvaluation) -> str:
             f"| {label} | {before.precision:.3f} to {after.precision:.3f} | {before.recall:.3f} to {after.recall:.3f} "
             f"| {before.f1:.3f} to {after.f1:.3f} | {after.support} |"
         )
+    return "\n".join(lines)
+
+
+def _companies(name: str, found: SpanEvaluation) -> str:
+    lines = [
+        f"### {name}: companies",
+        "",
+        f"Found with both ends right, on {found.posts} posts whose companies people marked.",
+        "",
+        "| | precision | recall | F1 | labelled | found |",
+        "|---|---|---|---|---|---|",
+    ]
+    for who, figures in (("champion", found.before), ("candidate", found.after)):
+        if figures is None:
+            lines.append(f"| {who} | does not look for them | | | | |")
+        else:
+            lines.append(
+                f"| {who} | {figures.precision:.3f} | {figures.recall:.3f} | {figures.f1:.3f} | {figures.labelled} "
+                f"| {figures.found} |"
+            )
+    if found.difference is not None and found.interval is not None:
+        low, high = found.interval
+        lines += ["", f"Difference of F1 {found.difference:+.3f} (90 %: {low:+.3f} to {high:+.3f})."]
     return "\n".join(lines)
 
 

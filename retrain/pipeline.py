@@ -5,7 +5,7 @@ killed goes on. Must not know the service, Kafka or where bundles are published.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from retrain.candidate import Candidate, make_candidate, train
+from retrain.core.company_labels import posts_with_spans
 from retrain.core.dataset import Split, SplitRules, split_posts
+from retrain.core.evaluation import JudgedPost
+from retrain.core.labels import TrainingLabel
 from retrain.core.promotion import Decision, Exported
 from retrain.core.run_request import RetrainRequest, RunOutcome, encode_run
 from retrain.judge import Judgement, judge
@@ -21,6 +24,7 @@ from retrain.judging_posts import JudgingPosts, audit_posts, read_golden, texts_
 from retrain.label_file import read_labels
 from retrain.old_posts import old_posts
 from retrain.report import figures_of, write_candidate_bundle, write_report
+from retrain.training.weights import may_find_companies
 from retrain.whole_file import write_whole
 from streamapp.contracts.bundle import Bundle, read_bundle
 
@@ -89,10 +93,28 @@ def begin(request: RetrainRequest, progress: Progress) -> Run:
         judging_not_before_ms=int(champion.manifest.metrics.get("judged_since_ms", 0)),
         topics=champion.manifest.outputs.topic or (),
         rehearsal_ratio=request.training.rehearsal_ratio,
+        companies=learns_companies(request, champion, labels, golden),
     )
     split = split_posts(labels, old, texts_of(golden), rules)
     posts = JudgingPosts(golden=golden, audit=audit_posts(split.judging))
     return Run(request=request, state=state, champion=champion, split=split, posts=posts)
+
+
+def learns_companies(
+    request: RetrainRequest, champion: Bundle, labels: Sequence[TrainingLabel], golden: Sequence[JudgedPost]
+) -> bool:
+    """Whether the candidate gets a head for companies: the champion has one, or enough posts say where they stand, and
+    enough of the judging ones do, for a new head that nobody can judge would only be refused.
+    """
+    if champion.manifest.outputs.entities is not None:
+        return True
+    wanted = request.training.company_head_posts
+    if wanted <= 0 or posts_with_spans(labels) < wanted:
+        return False
+    judging = audit_posts(label for label in labels if label.drawn == "audit")
+    judged = sum(len(post.spans or ()) for post in (*golden, *judging))
+    judges = judged >= request.gate.fewest_of_a_slice
+    return judges and (bool(request.training.encoder) or may_find_companies(champion))
 
 
 def outcome(judgement: Judgement, candidate: Path | None, report: Path) -> RunOutcome:

@@ -37,6 +37,10 @@ def figures_of(judgement: Judgement) -> dict[str, Any]:
             figures[f"{prefix}_macro_f1_before"] = found.before.macro_f1
             figures[f"{prefix}_macro_f1_after"] = found.after.macro_f1
             figures[f"{prefix}_ece_after"] = found.after.ece
+        for when in ("before", "after") if tested.companies else ():
+            spans = getattr(tested.companies, when)
+            if spans is not None:
+                figures[f"{tested.name.replace(' ', '_')}_companies_f1_{when}"] = spans.f1
     figures["latency_ms_before"] = round(measured.champion_latency_ms, 3)
     figures["latency_ms_after"] = round(measured.candidate_latency_ms, 3)
     return figures

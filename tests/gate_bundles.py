@@ -31,10 +31,11 @@ def word_bundle(
     unknown: Collection[str] = (),
     change: Change | None = None,
     tokenizer: bytes | None = None,
+    companies: bool = False,
     **manifest: object,
 ) -> Path:
     """The word counter without the words in `unknown`, its graph then changed by `change`."""
-    base = read_bundle(write_tiny_bundle(folder.with_name(f"{folder.name}-base")))
+    base = read_bundle(write_tiny_bundle(folder.with_name(f"{folder.name}-base"), companies=companies))
     model = onnx.load(base.path(MODEL_FILE))
     vocabulary = Tokenizer.from_file(str(base.path(TOKENIZER_FILE))).get_vocab()
     rows = weights(model, "sentiment_rows")

@@ -19,7 +19,7 @@ from retrain.training.network import MultiHeadEncoder, frozen_words
 from retrain.training.weights import graph_is_readable, network_files
 from streamapp.contracts.bundle import write_bundle
 from streamapp.contracts.manifest import MODEL_FILE, TOKENIZER_FILE, Manifest, Outputs
-from streamapp.contracts.messages import SENTIMENTS, Channel, DrawnBy, Sentiment
+from streamapp.contracts.messages import SENTIMENTS, Channel, CompanyMention, DrawnBy, Sentiment
 
 TOPICS = ("macro", "ipo", "dividend")
 LABELS: dict[str, tuple[str, ...]] = {"sentiment": SENTIMENTS, "topic": TOPICS}
@@ -71,9 +71,11 @@ def tiny_network(seed: int = 3) -> MultiHeadEncoder:
     return round_to_half(network.eval())
 
 
-def tiny_champion(folder: Path, seed: int = 3, **changes: object) -> Path:
-    """The network as a bundle that knows nothing yet."""
-    network = tiny_network(seed)
+def tiny_champion(
+    folder: Path, seed: int = 3, network: MultiHeadEncoder | None = None, **changes: object
+) -> Path:
+    """The network as a bundle that knows nothing yet, or another one as it is."""
+    network = network or tiny_network(seed)
     manifest = Manifest(
         name="tiny-torch",
         version="1",
@@ -81,7 +83,7 @@ def tiny_champion(folder: Path, seed: int = 3, **changes: object) -> Path:
         languages=("en",),
         max_tokens=MAX_TOKENS,
         encoder="tiny",
-        outputs=Outputs(sentiment=SENTIMENTS, topic=TOPICS),
+        outputs=Outputs(sentiment=SENTIMENTS, topic=TOPICS, entities=network.labels.get("entities")),
         licence="Apache-2.0",
     )
     graph = stored_as_half(export_graph(network))
@@ -120,6 +122,29 @@ def tiny_labels(
                 origin="person",
                 drawn=drawn,
                 labelled_at_ms=start_ms + number,
+            )
+        )
+    return found
+
+
+def tiny_company_labels(
+    count: int, seed: int, *, said: bool = True, drawn: DrawnBy = "none", start_ms: int = 1
+) -> list[TrainingLabel]:
+    """Posts of the tiny language in two of three of which a company stands, its name one word or two; the companies
+    are labelled with their places where `said`.
+    """
+    chance = random.Random(seed)
+    found = []
+    for number, label in enumerate(tiny_labels(count, seed, drawn=drawn, start_ms=start_ms)):
+        words = label.text.split()
+        name = " ".join(chance.sample(NAMES, number % 3))
+        before = words[: chance.randrange(len(words))]
+        start = len(" ".join([*before, ""]))
+        text = " ".join(filter(None, [*before, name, *words[len(before) :]]))
+        mentions = (CompanyMention(symbol="UNLISTED", span=(start, start + len(name))),) if name else ()
+        found.append(
+            msgspec.structs.replace(
+                label, post_id=f"c-{label.post_id}", text=text, companies=mentions if said else None
             )
         )
     return found

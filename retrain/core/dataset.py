@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from retrain.core.company_labels import labelled_spans
 from retrain.core.labels import TrainingLabel
 from streamapp.core.story import SAME_STORY_BITS, fingerprint
 
@@ -21,7 +22,10 @@ _ROWS_AT_ONCE = 512
 
 
 class Split(Struct, frozen=True, kw_only=True):
-    """The sides of one run. `left_out` counts what trains nobody, by reason; `prints` names each side exactly."""
+    """The sides of one run. `left_out` counts what trains nobody, by reason; `prints` names each side exactly.
+
+    `companies`: the run also learns where companies stand, so that such a label counts as one by itself.
+    """
 
     train: tuple[TrainingLabel, ...]
     dev: tuple[TrainingLabel, ...]
@@ -29,11 +33,12 @@ class Split(Struct, frozen=True, kw_only=True):
     rehearsal: tuple[TrainingLabel, ...]
     left_out: dict[str, int]
     prints: dict[str, str]
+    companies: bool = False
 
     @property
     def peoples(self) -> tuple[TrainingLabel, ...]:
         """The training posts whose labels are people's: what makes a run worth while, and a candidate fresh."""
-        return tuple(post for post in self.train if _is_a_persons(post))
+        return tuple(post for post in self.train if _is_a_persons(post, self.companies))
 
 
 class SplitRules(Struct, frozen=True, kw_only=True):
@@ -47,6 +52,7 @@ class SplitRules(Struct, frozen=True, kw_only=True):
     judging_not_before_ms: int = 0
     topics: tuple[str, ...] = ()
     rehearsal_ratio: float = 1.0
+    companies: bool = False
 
 
 def split_posts(
@@ -65,7 +71,7 @@ def split_posts(
     old, _ = _with_known_topics(rehearsal, rules.topics)
     judging = _newest_audit(labels, rules)
     judges = {label.post_id for label in judging}
-    others = [label for label in labels if label.post_id not in judges and _has_label(label)]
+    others = [label for label in labels if label.post_id not in judges and _has_label(label, rules.companies)]
     old = [label for label in old if label.post_id not in judges]
     texts = [*golden_texts, *(x.text for x in judging), *(x.text for x in others), *(x.text for x in old)]
     stories = story_of_each(texts).tolist()
@@ -73,11 +79,14 @@ def split_posts(
     guarded = set(stories[:judged])
     fresh = _outside(others, stories[judged : judged + len(others)], guarded)
     kept = _outside(old, stories[judged + len(others) :], guarded)
-    replayed = rehearsed([label for label, _ in kept], len(fresh), rules.rehearsal_ratio, rules.seed)
+    posts = [label for label, _ in kept]
+    replayed = rehearsed(posts, len(fresh), rules.rehearsal_ratio, rules.seed, companies=rules.companies)
     names = {label.post_id for label in replayed}
     old_chosen = [(label, story) for label, story in kept if label.post_id in names]
     # A rule's labels are the champion's own opinion: an epoch chosen by them would be the one most like it.
-    by_people = [(label, story) for label, story in [*fresh, *old_chosen] if _is_a_persons(label)]
+    by_people = [
+        (label, story) for label, story in [*fresh, *old_chosen] if _is_a_persons(label, rules.companies)
+    ]
     dev_stories = _dev_stories(by_people, rules)
     sides = {
         "train": tuple(label for label, story in fresh if story not in dev_stories),
@@ -90,10 +99,11 @@ def split_posts(
         left_out={
             "tells a story that judges": len(others) - len(fresh),
             "unknown topic": unknown,
-            "without a label": sum(not _has_label(label) for label in labels),
+            "without a label": sum(not _has_label(label, rules.companies) for label in labels),
             "old post whose story judges": len(old) - len(kept),
         },
-        prints={side: print_of(posts) for side, posts in sides.items()},
+        prints={side: print_of(posts, rules.companies) for side, posts in sides.items()},
+        companies=rules.companies,
     )
 
 
@@ -126,14 +136,19 @@ def story_of_each(texts: Sequence[str]) -> NDArray[np.int64]:
     return found
 
 
-def print_of(posts: Iterable[TrainingLabel]) -> str:
+def print_of(posts: Iterable[TrainingLabel], companies: bool = False) -> str:
     """SHA-256 over the sorted ids with their labels: names exactly which labels a side had."""
-    rows = sorted(f"{post.post_id}\t{post.sentiment}\t{post.topic}" for post in posts)
+
+    def row(post: TrainingLabel) -> str:
+        places = f"\t{labelled_spans(post)}" if companies else ""
+        return f"{post.post_id}\t{post.sentiment}\t{post.topic}{places}"
+
+    rows = sorted(map(row, posts))
     return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def rehearsed(
-    rehearsal: Sequence[TrainingLabel], new_posts: int, ratio: float, seed: int
+    rehearsal: Sequence[TrainingLabel], new_posts: int, ratio: float, seed: int, *, companies: bool = False
 ) -> tuple[TrainingLabel, ...]:
     """At most `ratio` old posts for each new one, taken in turn from each stratum, so that every old channel and
     sentiment is replayed. Posts without any label only fill up what labelled ones leave.
@@ -145,7 +160,7 @@ def rehearsed(
     queues = [strata[key] for key in sorted(strata, key=str)]
     turns = max(map(len, queues), default=0)
     in_turn = [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
-    return tuple(sorted(in_turn, key=lambda post: not _has_label(post))[:wanted])
+    return tuple(sorted(in_turn, key=lambda post: not _has_label(post, companies))[:wanted])
 
 
 def counts_of(posts: Iterable[TrainingLabel]) -> Mapping[str, int]:
@@ -158,7 +173,7 @@ def _newest_audit(labels: Sequence[TrainingLabel], rules: SplitRules) -> list[Tr
         label
         for label in labels
         if label.drawn == "audit"
-        and _is_a_persons(label)
+        and _is_a_persons(label, rules.companies)
         and label.labelled_at_ms >= rules.judging_not_before_ms
     ]
     newest_first = sorted(uniform, key=lambda label: (-label.labelled_at_ms, label.post_id))
@@ -200,12 +215,13 @@ def _with_known_topics(
     return kept, sum(unknown)
 
 
-def _is_a_persons(label: TrainingLabel) -> bool:
-    return label.origin != "rule" and _has_label(label)
+def _is_a_persons(label: TrainingLabel, companies: bool) -> bool:
+    return label.origin != "rule" and _has_label(label, companies)
 
 
-def _has_label(label: TrainingLabel) -> bool:
-    return label.sentiment is not None or label.topic is not None
+def _has_label(label: TrainingLabel, companies: bool) -> bool:
+    said = label.sentiment is not None or label.topic is not None
+    return said or (companies and labelled_spans(label) is not None)
 
 
 def _hash(seed: int, post_id: str) -> bytes:

@@ -12,8 +12,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from retrain.core.company_labels import SpanEvaluation, evaluate_spans
 from retrain.core.figures import HeadFigures, head_figures
 from streamapp.contracts.messages import Channel, Sentiment
+from streamapp.core.company_spans import Span
 
 Head = Literal["sentiment", "topic"]
 HEADS: tuple[Head, ...] = ("sentiment", "topic")
@@ -22,7 +24,9 @@ Counts = NDArray[np.float32]
 
 
 class JudgedPost(Struct, frozen=True, kw_only=True):
-    """A cleaned text with the labels that judge it. `company` is the name in the text that may be exchanged."""
+    """A cleaned text with the labels that judge it. `company` is the name in the text that may be exchanged, `spans`
+    where companies stand (None: not labelled).
+    """
 
     id: str
     text: str
@@ -31,13 +35,17 @@ class JudgedPost(Struct, frozen=True, kw_only=True):
     sentiment: Sentiment | None = None
     topic: str | None = None
     company: str | None = None
+    spans: tuple[Span, ...] | None = None
 
 
 class Answers(Struct, frozen=True):
-    """One model's probabilities, one row a judged post, columns in the order of its labels."""
+    """One model's probabilities, one row a judged post, columns in the order of its labels; and where it found
+    companies in each, None where it has no head for them.
+    """
 
     labels: dict[str, tuple[str, ...]]
     probabilities: dict[str, Floats]
+    spans: tuple[tuple[Span, ...], ...] | None = None
 
     def called(self, head: str) -> list[str]:
         """The likeliest label of each post."""
@@ -98,6 +106,7 @@ class SetEvaluation(Struct, frozen=True, kw_only=True):
     heads: dict[str, HeadEvaluation]
     overall: PairedTest | None
     slices: tuple[Slice, ...] = ()
+    companies: SpanEvaluation | None = None
 
 
 class _Calls(Struct, frozen=True):
@@ -132,6 +141,9 @@ def evaluate(
         heads=heads,
         overall=paired_test(calls, len(posts), rounds, seed) if calls else None,
         slices=_slices(posts, champion, candidate),
+        companies=evaluate_spans(
+            [post.spans for post in posts], champion.spans, candidate.spans, rounds, seed
+        ),
     )
 
 

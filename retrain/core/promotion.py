@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from retrain.core.company_labels import COMPANY_HEAD
 from retrain.core.evaluation import NameSwaps, SetEvaluation
 from retrain.core.run_settings import GateSettings
 from streamapp.contracts.manifest import TOKENIZER_FILE, Manifest, Precision
@@ -49,6 +50,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     candidate_bytes: int
     champion_precision: Precision = "fp32"
     candidate_precision: Precision = "fp32"
+    company_head_is_new: bool = False
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -67,7 +69,7 @@ def manifest_reasons(champion: Manifest, candidate: Manifest) -> list[Reason]:
     elif candidate.created_at <= champion.created_at:
         detail = f"made {candidate.created_at}, the champion {champion.created_at}"
         found.append(Reason("older_than_champion", detail))
-    for head in ("sentiment", "topic"):
+    for head in ("sentiment", "topic", COMPANY_HEAD):
         old, new = getattr(champion.outputs, head), getattr(candidate.outputs, head)
         if old is None or new == old:
             continue
@@ -95,6 +97,7 @@ def decide(measured: Measured, exported: Exported, gate: GateSettings) -> Decisi
         *_serving_reasons(measured, gate),
         *(reason for tested in guarding for reason in _slice_reasons(tested, gate)),
         *_swap_reasons(measured.swaps, gate),
+        *_company_reasons(measured, guarding, gate),
     ]
     name = judge.name if judge else "none"
     if reasons:
@@ -232,6 +235,41 @@ def _swap_reasons(swaps: NameSwaps | None, gate: GateSettings) -> Iterator[Reaso
             f"another company's name changes {swaps.after:.3f} of sentiments, champion {swaps.before:.3f} "
             f"(limit {limit:.3f})",
         )
+
+
+def _company_reasons(
+    measured: Measured, guarding: Sequence[SetEvaluation], gate: GateSettings
+) -> Iterator[Reason]:
+    """Against a head for companies that finds fewer than the champion's, or that is new and not good enough."""
+    for tested in guarding:
+        found = tested.companies
+        if found is None or found.before is None or found.after is None:
+            continue
+        # One company is no evidence, whatever share of the few it is.
+        slack = gate.span_f1_margin + 1.0 / max(1, found.after.labelled)
+        if found.after.labelled >= gate.fewest_of_a_slice and found.before.f1 - found.after.f1 > slack:
+            yield Reason(
+                "companies_fell",
+                f"F1 {found.before.f1:.3f} to {found.after.f1:.3f} on {found.after.labelled} companies "
+                f"({tested.name}; margin {gate.span_f1_margin} and one company)",
+            )
+    if measured.company_head_is_new:
+        best = [tested.companies for tested in guarding if tested.companies and tested.companies.after]
+        widest = max(
+            (each.after for each in best if each.after), key=lambda each: each.labelled, default=None
+        )
+        if widest is None or widest.labelled < gate.fewest_of_a_slice:
+            judged = widest.labelled if widest else 0
+            yield Reason(
+                "companies_not_judged",
+                f"the head for companies is new and {judged} labelled companies judge it, at least "
+                f"{gate.fewest_of_a_slice} are needed",
+            )
+        elif widest.f1 < gate.least_span_f1:
+            yield Reason(
+                "companies_poor",
+                f"F1 {widest.f1:.3f} on {widest.labelled} companies, a new head needs {gate.least_span_f1}",
+            )
 
 
 def _praise(judge: SetEvaluation | None, gate: GateSettings) -> str:

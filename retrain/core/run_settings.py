@@ -16,6 +16,8 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `imitation_weight` what it costs to leave the champion's opinion where no person has one (Li and Hoiem 2017).
     `launcher` stands before the training process, e.g. ["torchrun", "--nproc-per-node=4"]; empty: this process.
     `fewest_posts` with a person's labels are needed to train at all. `threads` 0: as many as torch likes.
+    A champion that does not find companies gets a head for them once people labelled their places in
+    `company_head_posts` posts (0: never).
     """
 
     encoder: str = ""
@@ -38,6 +40,7 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rehearsal_ratio: float = 1.0
     imitation_weight: float = 0.5
     fewest_posts: int = 20
+    company_head_posts: int = 200
     int8: Literal["like champion", "always", "never"] = "like champion"
     launcher: tuple[str, ...] = ()
     threads: int = 0
@@ -50,6 +53,8 @@ class GateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `equal_if_fresher` a candidate that is not worse, and at most `equal_margin` of macro-F1 below, may also serve when
     it learnt from newer labels. Recall may fall by its margin and one post. Slices and classes with less than
     `fewest_of_a_slice` posts are reported and not judged. A post may cost `latency_slack_ms` more whatever the ratio.
+    F1 of finding companies may fall by `span_f1_margin` and one company; a head that is new must reach `least_span_f1`
+    on at least `fewest_of_a_slice` companies.
     The `float` limits hold where an 8-bit champion is followed by a candidate without an 8-bit variant that agrees.
     """
 
@@ -72,6 +77,8 @@ class GateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     float_size_ratio_limit: float = 3.0
     slice_margin: float = 0.05
     fewest_of_a_slice: int = 20
+    span_f1_margin: float = 0.03
+    least_span_f1: float = 0.5
     name_flip_limit: float = 0.05
     name_flip_margin: float = 0.03
     seed: int = 7

@@ -15,6 +15,7 @@ from msgspec import Struct
 from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
+from retrain.core.company_labels import COMPANY_HEAD
 from retrain.core.figures import macro_f1
 from retrain.training.examples import Example
 from retrain.training.network import Logits, MultiHeadEncoder, Pooling, TextNetwork, load_weights
@@ -119,17 +120,38 @@ def dev_macro_f1(network: MultiHeadEncoder, encoder: TextEncoder, dev: Sequence[
 def all_logits(
     network: TextNetwork, encoder: TextEncoder, texts: Sequence[str], texts_a_batch: int = 32
 ) -> Logits:
-    """The logits of `texts`, in order, float32, without dropout."""
-    network.eval()
+    """The logits of the heads of whole texts, in order, float32, without dropout."""
     tokens = encoder.encode(texts)
-    order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
-    rows = {head: torch.zeros(len(texts), len(names)) for head, names in network.labels.items()}
+    heads = {head: names for head, names in network.labels.items() if head != COMPANY_HEAD}
+    rows = {head: torch.zeros(len(texts), len(names)) for head, names in heads.items()}
+    for chosen, found in _in_batches(network, tokens, texts_a_batch):
+        for head in heads:
+            rows[head][chosen] = found[head]
+    return rows
+
+
+def word_logits(
+    network: MultiHeadEncoder, encoder: TextEncoder, texts: Sequence[str], texts_a_batch: int = 32
+) -> list[Tensor]:
+    """What the head for companies says of each text's words: one row a word, float32, without dropout."""
+    encoded = encoder.encode_words(texts)
+    rows: list[Tensor] = [torch.zeros(0, 0)] * len(texts)
+    for chosen, found in _in_batches(network, [ids for ids, _ in encoded], texts_a_batch):
+        for row, index in enumerate(chosen):
+            rows[index] = found[COMPANY_HEAD][row, [word.token for word in encoded[index][1]]]
+    return rows
+
+
+def _in_batches(
+    network: TextNetwork, tokens: Sequence[TokenIds], texts_a_batch: int
+) -> Iterator[tuple[list[int], Logits]]:
+    """Places of texts of like length with the logits of all heads."""
+    network.eval()
+    order = sorted(range(len(tokens)), key=lambda index: len(tokens[index]))
     with torch.inference_mode():
         for start in range(0, len(order), texts_a_batch):
             chosen = order[start : start + texts_a_batch]
-            for head, logits in network(*padded([tokens[index] for index in chosen])).items():
-                rows[head][chosen] = logits
-    return rows
+            yield chosen, network(*padded([tokens[index] for index in chosen]))
 
 
 def padded(tokens: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:

@@ -26,12 +26,14 @@ from transformers import (
     TrainingArguments,
 )
 
+from retrain.core.company_labels import COMPANY_HEAD
 from retrain.core.figures import macro_f1
 from retrain.core.run_settings import TrainingSettings
 from retrain.training.fine_tune import padded
 from retrain.training.network import ClassifierNetwork, MultiHeadEncoder, TextNetwork
 from retrain.training.training_set import TaughtPost, TrainingSet
 from retrain.training.weights import NetworkNote, built, load_into, note_of, save_weights
+from retrain.training.word_teaching import NO_LABEL, label_weights, span_f1, token_labels, word_loss
 from retrain.whole_file import write_whole
 from streamapp.contracts.encoding import TextEncoder
 
@@ -117,26 +119,40 @@ def newest_whole_checkpoint(folder: Path) -> Path | None:
 
 
 class _Taught(nn.Module):  # type: ignore[misc]  # torch is not there for type checks
-    """A network with its loss: cross-entropy against each head's distribution, weighted, absent heads for free."""
+    """A network with its loss: cross-entropy against each head's distribution, weighted, absent heads for free.
 
-    def __init__(self, network: TextNetwork) -> None:
+    `words` weighs the labels of words, where the network has a head for those.
+    """
+
+    def __init__(self, network: TextNetwork, words: Tensor) -> None:
         super().__init__()
         self.network = network
+        self.words = words
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **taught: Tensor) -> dict[str, Any]:
         logits = self.network(input_ids, attention_mask)
         total = torch.zeros((), device=input_ids.device)
         for head, values in logits.items():
             weights = taught[f"weights_{head}"]
+            if head == COMPANY_HEAD:
+                total = total + word_loss(values, taught[f"targets_{head}"], weights, self.words)
+                continue
             losses = -(taught[f"targets_{head}"] * torch.log_softmax(values.float(), dim=1)).sum(dim=1)
             total = total + (losses * weights).sum() / weights.sum().clamp(min=1.0)
         return {"loss": total, "logits": tuple(logits.values())}
 
 
-def _tokenised(posts: Sequence[TaughtPost], encoder: TextEncoder) -> list[dict[str, Any]]:
+def _tokenised(taught: TrainingSet, side: Sequence[TaughtPost], encoder: TextEncoder) -> list[dict[str, Any]]:
     """The posts with their tokens, under the name by which the Trainer puts texts of like length together."""
-    tokens = encoder.encode([post.text for post in posts])
-    return [{"input_ids": ids or [0], "post": post} for ids, post in zip(tokens, posts, strict=True)]
+    texts = [post.text for post in side]
+    labels = taught.labels.get(COMPANY_HEAD)
+    if labels is None:
+        tokens = encoder.encode(texts)
+        return [{"input_ids": ids or [0], "post": post} for ids, post in zip(tokens, side, strict=True)]
+    return [
+        {"input_ids": ids or [0], "post": post, "words": token_labels(post, ids, words, labels) or [NO_LABEL]}
+        for (ids, words), post in zip(encoder.encode_words(texts), side, strict=True)
+    ]
 
 
 class _Collator:
@@ -150,9 +166,14 @@ class _Collator:
         posts: list[TaughtPost] = [row["post"] for row in rows]
         batch = {"input_ids": input_ids, "attention_mask": attention_mask}
         for head, names in self._labels.items():
+            batch[f"weights_{head}"] = torch.tensor([post.weights.get(head, 0.0) for post in posts])
+            if head == COMPANY_HEAD:
+                longest = input_ids.shape[1]
+                words = [row["words"] + [NO_LABEL] * (longest - len(row["words"])) for row in rows]
+                batch[f"targets_{head}"] = torch.tensor(words)
+                continue
             nothing = (0.0,) * len(names)
             batch[f"targets_{head}"] = torch.tensor([post.targets.get(head, nothing) for post in posts])
-            batch[f"weights_{head}"] = torch.tensor([post.weights.get(head, 0.0) for post in posts])
         return batch
 
 
@@ -216,11 +237,14 @@ def _trainer(
     callbacks: list[Any] = [_Says(progress)]
     if has_dev:
         callbacks.append(EarlyStoppingCallback(settings.patience_epochs))
+    train = _tokenised(taught, taught.train, encoder)
+    labels = len(taught.labels.get(COMPANY_HEAD, ()))
+    words = label_weights([row.get("words", ()) for row in train], labels, settings)
     trainer = Trainer(
-        model=_Taught(network),
+        model=_Taught(network, words),
         args=_arguments(folder, plan, has_dev=has_dev),
-        train_dataset=_tokenised(taught.train, encoder),
-        eval_dataset=_tokenised(taught.dev, encoder) if has_dev else None,
+        train_dataset=train,
+        eval_dataset=_tokenised(taught, taught.dev, encoder) if has_dev else None,
         data_collator=_Collator(taught.labels),
         compute_metrics=lambda found: _dev_figures(found, taught),
         optimizers=(_optimizer(network, settings), None),
@@ -284,12 +308,16 @@ def _optimizer(network: TextNetwork, settings: TrainingSettings) -> torch.optim.
 
 
 def _dev_figures(found: EvalPrediction, taught: TrainingSet) -> dict[str, float]:
-    """Macro-F1 of each head over the posts that a person labelled, and their mean, which picks the epoch."""
+    """Macro-F1 of each head over the posts that a person labelled (of companies F1 of whole names), and their mean,
+    which picks the epoch.
+    """
     scores = {}
     targets = found.label_ids[0::2]
     for place, (head, names) in enumerate(taught.labels.items()):
         rows = [row for row, post in enumerate(taught.dev) if head in post.sure]
-        if rows:
+        if rows and head == COMPANY_HEAD:
+            scores[head] = span_f1(found.predictions[place][rows], targets[place][rows], names)
+        elif rows:
             true = [names[index] for index in targets[place][rows].argmax(axis=1)]
             called = [names[index] for index in found.predictions[place][rows].argmax(axis=1)]
             scores[head] = macro_f1(true, called)

@@ -1,4 +1,4 @@
-"""The networks: one small encoder shared by a sentiment head and a topic head, or somebody's sequence classifier.
+"""The networks: one small encoder shared by its heads (sentiment, topic, companies), or somebody's sequence classifier.
 
 Must not know data sets, files of a bundle or how it is trained.
 """
@@ -10,12 +10,17 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from retrain.core.company_labels import COMPANY_HEAD
+from streamapp.contracts.manifest import COMPANY_LABELS
+
 Pooling = Literal["cls", "mean"]
 Logits = dict[str, Tensor]
 
 
 class MultiHeadEncoder(nn.Module):  # type: ignore[misc]  # torch is not there for type checks
-    """Token ids and mask to one row of logits a head. `labels` are the heads with their labels in order."""
+    """Token ids and mask to one row of logits a head, and of the head for companies (the last, where there is one) to
+    one row a token. `labels` are the heads with their labels in order.
+    """
 
     def __init__(
         self, encoder: nn.Module, labels: dict[str, tuple[str, ...]], pooling: Pooling, dropout: float
@@ -31,12 +36,24 @@ class MultiHeadEncoder(nn.Module):  # type: ignore[misc]  # torch is not there f
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Logits:
         """The logits of every head, in float32."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return self.classify(pooled(hidden, attention_mask, self.pooling))
+        return self.read(hidden, attention_mask)
+
+    def read(self, hidden: Tensor, attention_mask: Tensor) -> Logits:
+        """The heads alone, on the vectors of all tokens."""
+        logits = self.classify(pooled(hidden, attention_mask, self.pooling))
+        if self.finds_companies:
+            logits[COMPANY_HEAD] = self.heads[COMPANY_HEAD](self.dropout(hidden.float()))
+        return logits
 
     def classify(self, text_vector: Tensor) -> Logits:
-        """The heads alone, on pooled text vectors."""
+        """The heads of the whole text alone, on pooled text vectors."""
         dropped = self.dropout(text_vector.float())
-        return {head: layer(dropped) for head, layer in self.heads.items()}
+        return {head: layer(dropped) for head, layer in self.heads.items() if head != COMPANY_HEAD}
+
+    @property
+    def finds_companies(self) -> bool:
+        """Whether it has a head for companies."""
+        return COMPANY_HEAD in self.labels
 
 
 class ClassifierNetwork(nn.Module):  # type: ignore[misc]  # torch is not there for type checks
@@ -66,6 +83,18 @@ class ClassifierNetwork(nn.Module):  # type: ignore[misc]  # torch is not there 
 
 
 TextNetwork = MultiHeadEncoder | ClassifierNetwork
+
+
+def with_company_head(network: MultiHeadEncoder, seed: int) -> MultiHeadEncoder:
+    """`network` with a fresh head for companies, small at first, so that it finds none."""
+    chance = torch.Generator().manual_seed(seed)
+    layer = nn.Linear(int(network.encoder.config.hidden_size), len(COMPANY_LABELS))
+    with torch.no_grad():
+        layer.weight.normal_(std=0.02, generator=chance)
+        layer.bias.zero_()
+    network.labels = {**network.labels, COMPANY_HEAD: COMPANY_LABELS}
+    network.heads[COMPANY_HEAD] = layer
+    return network
 
 
 def pooled(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from retrain.core.company_labels import COMPANY_HEAD
 from retrain.training.export import rebuilt
 from streamapp.contracts.encoding import TokenIds
 from streamapp.inference.provider import load_runtime
@@ -55,9 +56,16 @@ def quantised(
             reduce_range=settings.seven_bit_weights,
             # Unsigned weights run at 0.4 of the speed of signed ones, signed activations at less still.
             weight_type=QuantType.QInt8,
+            nodes_to_exclude=_of_words(smooth),
             extra_options={"MatMulConstBOnly": True},
         )
         return _with_small_tables(onnx.load(small))
+
+
+def _of_words(model: onnx.ModelProto) -> list[str]:
+    """The product of the head for companies: like the other heads, which are no products, it keeps its precision."""
+    added = {name for node in model.graph.node if COMPANY_HEAD in node.output for name in node.input}
+    return [node.name for node in model.graph.node if node.op_type == "MatMul" and node.output[0] in added]
 
 
 def _products_by_input(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:

@@ -9,19 +9,27 @@ from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from retrain.core.company_labels import COMPANY_HEAD, heads_of, labelled_spans
 from retrain.core.labels import TrainingLabel
 from retrain.core.run_settings import TrainingSettings
+from streamapp.contracts.manifest import COMPANY_LABELS
+from streamapp.core.company_spans import Span, company_spans
 from streamapp.inference.onnx_model import OnnxModel, Prediction
 
 
-class TaughtPost(Struct, frozen=True, kw_only=True):
-    """One text; a head that nobody has an opinion on is absent. `weights` of sure labels count 1 or the class's."""
+class TaughtPost(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One text; a head that nobody has an opinion on is absent. `weights` of sure labels count 1 or the class's.
+
+    `spans` is where companies stand, if `weights` has their head.
+    """
 
     text: str
     targets: dict[str, tuple[float, ...]]
     weights: dict[str, float]
     sure: tuple[str, ...]
+    spans: tuple[Span, ...] = ()
 
 
 class TrainingSet(Struct, frozen=True, kw_only=True):
@@ -37,17 +45,30 @@ def training_set(
     dev: Sequence[TrainingLabel],
     champion: OnnxModel,
     settings: TrainingSettings,
+    *,
+    companies: bool = False,
 ) -> TrainingSet:
-    """The sides as taught posts; the champion is asked once for all texts that lack a head."""
-    outputs = champion.manifest.outputs
-    labels = {head: known for head in ("sentiment", "topic") if (known := getattr(outputs, head)) is not None}
-    weights = {head: _class_weights(train, head, names, settings) for head, names in labels.items()}
-    lacking = [label.text for label in train if any(getattr(label, head) is None for head in labels)]
+    """The sides as taught posts; the champion is asked once for all texts that lack a head.
+
+    With `companies` their head is taught too, the champion's own or a fresh one; a post without labels of them costs
+    nothing there unless the champion has an opinion.
+    """
+    known = heads_of(champion.manifest.outputs)
+    finds = known.pop(COMPANY_HEAD, None)
+    labels = {**known, COMPANY_HEAD: finds or COMPANY_LABELS} if companies else known
+    weights = {head: _class_weights(train, head, names, settings) for head, names in known.items()}
+
+    def lacks(label: TrainingLabel) -> bool:
+        silent = any(getattr(label, head) is None for head in known)
+        return silent or (companies and finds is not None and labelled_spans(label) is None)
+
+    lacking = [label.text for label in train if lacks(label)]
     asked = settings.imitation_weight > 0.0
     opinions = dict(zip(lacking, champion.predict(lacking), strict=True)) if asked and lacking else {}
 
     def taught(label: TrainingLabel, opinion: Prediction | None) -> TaughtPost:
-        return _taught(label, opinion, labels, weights, settings.imitation_weight)
+        post = _taught(label, opinion, known, weights, settings.imitation_weight)
+        return _with_spans(post, label, opinion, finds, settings.imitation_weight) if companies else post
 
     return TrainingSet(
         labels=labels,
@@ -76,6 +97,23 @@ def _taught(
             targets[head] = getattr(opinion, head)
             counts[head] = imitation_weight
     return TaughtPost(text=label.text, targets=targets, weights=counts, sure=tuple(sure))
+
+
+def _with_spans(
+    post: TaughtPost,
+    label: TrainingLabel,
+    opinion: Prediction | None,
+    finds: tuple[str, ...] | None,
+    imitation_weight: float,
+) -> TaughtPost:
+    said = labelled_spans(label)
+    if said is not None:
+        weights, sure = {**post.weights, COMPANY_HEAD: 1.0}, (*post.sure, COMPANY_HEAD)
+        return replace(post, weights=weights, sure=sure, spans=said)
+    if opinion is None or opinion.entities is None or finds is None:
+        return post
+    weights = {**post.weights, COMPANY_HEAD: imitation_weight}
+    return replace(post, weights=weights, spans=company_spans(label.text, opinion.entities, finds))
 
 
 def _class_weights(

@@ -18,6 +18,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from retrain.core.company_labels import heads_of
 from retrain.training.network import (
     ClassifierNetwork,
     MultiHeadEncoder,
@@ -106,9 +107,7 @@ def network_of(bundle: Bundle) -> TextNetwork:
     if same_training and NETWORK_FILE not in bundle.manifest.files:
         bundle = reference
     note = _note(bundle)
-    outputs = bundle.manifest.outputs
-    labels = {head: known for head in ("sentiment", "topic") if (known := getattr(outputs, head)) is not None}
-    network = built(note, labels)
+    network = built(note, heads_of(bundle.manifest.outputs))
     try:
         if WEIGHTS_FILE in bundle.manifest.files:
             load_into(network, bundle.path(WEIGHTS_FILE).read_bytes())
@@ -121,6 +120,11 @@ def network_of(bundle: Bundle) -> TextNetwork:
         ) from error
     network.eval()
     return network
+
+
+def may_find_companies(bundle: Bundle) -> bool:
+    """Whether the bundle's network has room for a head for companies: not somebody's sequence classifier."""
+    return NETWORK_FILE not in bundle.manifest.files or _note(bundle).kind == "multi-head"
 
 
 def built(note: NetworkNote, labels: dict[str, tuple[str, ...]]) -> TextNetwork:

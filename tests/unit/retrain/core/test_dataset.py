@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from retrain.core.dataset import Split, SplitRules, print_of, rehearsed, split_posts, story_of_each
 from retrain.core.labels import TrainingLabel
-from streamapp.contracts.messages import DrawnBy, LabelOrigin
+from streamapp.contracts.messages import CompanyMention, DrawnBy, LabelOrigin
 
 RULES = SplitRules(seed=1, dev_share=0.2, most_judging=50, topics=("macro", "ipo"))
 WORDS = [f"{first}{second}" for first in "bcdfghklmnprst" for second in ("ano", "elu", "iri", "oka", "uma")]
@@ -148,3 +148,25 @@ def test_no_post_and_no_story_is_ever_on_two_sides(posts: list[TrainingLabel], m
 def test_next_to_nothing_can_be_split(count: int) -> None:
     split = split_posts([label(number) for number in range(count)], [], [], RULES)
     assert len(split.train) + len(split.dev) == count
+
+
+def test_a_label_of_companies_alone_counts_only_for_a_run_that_learns_them() -> None:
+    marked = (CompanyMention(symbol="UNLISTED", span=(0, 3)),)
+    posts = [
+        label(n, sentiment=None, companies=marked, drawn="audit" if n % 4 else "none") for n in range(80)
+    ]
+    posts += [label(n, sentiment=None, companies=(CompanyMention(symbol="AAPL"),)) for n in range(80, 90)]
+    without = split_posts(posts, [], [], RULES)
+    assert (without.peoples, without.dev, without.judging) == ((), (), ())
+    assert without.left_out["without a label"] == 90
+    learns = split_posts(posts, [], [], msgspec.structs.replace(RULES, companies=True))
+    assert len(learns.judging) == 50
+    assert len(learns.peoples) + len(learns.dev) == 30
+    assert learns.left_out["without a label"] == 10
+
+
+def test_fingerprints_name_the_places_of_companies_where_they_are_learnt() -> None:
+    one = [label(1, companies=(CompanyMention(symbol="UNLISTED", span=(0, 3)),))]
+    other = [label(1, companies=(CompanyMention(symbol="UNLISTED", span=(0, 4)),))]
+    assert print_of(one) == print_of(other)
+    assert print_of(one, companies=True) != print_of(other, companies=True)
