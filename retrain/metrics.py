@@ -67,9 +67,13 @@ NEW_LABELS = Gauge(
     registry=REGISTRY,
 )
 PART_FAILING = Gauge(
-    "streamapp_retrain_part_failing", "1 while a part (broker, model store, label store, disk) does not answer.",
+    "streamapp_retrain_part_failing",
+    "1 while a part (broker, model store, label store, disk, tracking) does not answer.",
     ["part"], registry=REGISTRY,
 )  # fmt: skip
+UNTRACKED_RUNS = Gauge(
+    "streamapp_retrain_untracked_runs", "Ended runs that were not told to MLflow yet.", registry=REGISTRY
+)
 READY = Gauge("streamapp_retrain_ready", "1 while /readyz says 200.", registry=REGISTRY)
 CHAMPION_SEQUENCE = Gauge(
     "streamapp_retrain_champion_sequence",
@@ -112,6 +116,6 @@ QUALITY_LOW = Gauge(
 CATALOGUE: tuple[MetricWrapperBase, ...] = (
     RUNS, FAILURES_IN_A_ROW, REFUSALS_IN_A_ROW, RUN_STAGE, RUN_SECONDS, RUN_PROGRESS, RUN_MEMORY_BYTES,
     WANTED_SINCE_SECONDS, DECIDED_SECONDS, LABELS, LABELS_STORED, LABELS_REPEATED, LABELS_REFUSED, LABEL_OFFSETS_LOST,
-    NEW_LABELS, PART_FAILING, READY, CHAMPION_SEQUENCE, CHAMPION_PINNED, CHAMPION_MADE_SECONDS, ROLLED_BACK_SECONDS,
-    ESTIMATE_POSTS, ESTIMATED_ACCURACY, REFERENCE_ACCURACY, LABEL_DRIFT, QUALITY_LOW,
+    NEW_LABELS, PART_FAILING, UNTRACKED_RUNS, READY, CHAMPION_SEQUENCE, CHAMPION_PINNED, CHAMPION_MADE_SECONDS,
+    ROLLED_BACK_SECONDS, ESTIMATE_POSTS, ESTIMATED_ACCURACY, REFERENCE_ACCURACY, LABEL_DRIFT, QUALITY_LOW,
 )  # fmt: skip

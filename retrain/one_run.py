@@ -3,6 +3,7 @@
 Beside a service that runs it leaves the labels to that one. Must not know the command line.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from retrain.core.trigger import Trigger, due
 from retrain.label_following import catch_up
 from retrain.label_store import LabelStore
 from retrain.model_watch import Seen
-from retrain.patience import patiently
+from retrain.patience import StoppedError, patiently
 from retrain.run_book import SERVICE_LOCK, BusyError, RunRecord
 from retrain.run_facts import facts_of, now_ms
 from retrain.service import ServiceParts, one_run
+
+log = logging.getLogger(__name__)
 
 
 def run_once(parts: ServiceParts, should_stop: Callable[[], bool], *, if_due: bool) -> RunRecord | None:
@@ -23,7 +26,13 @@ def run_once(parts: ServiceParts, should_stop: Callable[[], bool], *, if_due: bo
             catch_up(parts.settings, parts.show, should_stop)
     except BusyError:
         pass  # a service keeps the labels up to now
-    return one_run(parts, _trigger(parts, should_stop, by_hand=not if_due), should_stop)
+    ended = one_run(parts, _trigger(parts, should_stop, by_hand=not if_due), should_stop)
+    if parts.tracks is not None:
+        try:
+            parts.tracks.settle(lambda: parts.models.line()[-1], should_stop)
+        except StoppedError:
+            log.info("stopped while MLflow was told: the next call goes on with it")
+    return ended
 
 
 def _trigger(parts: ServiceParts, should_stop: Callable[[], bool], *, by_hand: bool) -> Trigger | None:

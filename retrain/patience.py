@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 
 from retrain.label_store import LabelStoreError
 from retrain.run_book import RunBookError
+from retrain.tracking import TrackingError
 from streamapp.cluster.kafka_clients import StalledReadError
 from streamapp.inference.model_store import StoreError
 
@@ -24,6 +25,7 @@ PARTS: Final[dict[type[Exception], str]] = {
     StoreError: "model store",
     LabelStoreError: "label store",
     RunBookError: "disk",
+    TrackingError: "tracking",
 }
 BROKEN: Final = tuple(PARTS)
 

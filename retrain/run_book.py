@@ -23,6 +23,8 @@ from streamapp.contracts.champion import Champion
 from streamapp.contracts.messages import ModelAnnounced
 
 RECORD_FILE: Final = "run.json"
+# What was or is to be told to a tracking server; small.
+TRACKING_FOLDER: Final = "tracking"
 RUN_LOCK: Final = "run.lock"
 SERVICE_LOCK: Final = "serve.lock"
 MOST_RECORDS: Final = 500
@@ -134,7 +136,7 @@ class RunBook:
             shutil.rmtree(self.folder_of(run), ignore_errors=True)
         for run in ended[-MOST_RECORDS:][:-keep] if keep else ended[-MOST_RECORDS:]:
             for path in self.folder_of(run).iterdir():
-                if path.name != RECORD_FILE:
+                if path.name not in (RECORD_FILE, TRACKING_FOLDER):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @contextlib.contextmanager

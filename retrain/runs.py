@@ -22,8 +22,8 @@ POLL_SECONDS: Final = 0.25
 LOG_TAIL_LINES: Final = 12
 # Whoever carries this variable with a run's id belongs to that run, grandchildren too.
 MARK: Final = "BELONGS_TO_RETRAIN_RUN"
-# Settings of ours may hold the broker's password, and the child asks no broker.
-NOT_INHERITED: Final = ("RETRAIN_", "STREAMAPP_")
+# Settings of ours may hold the broker's password, MLflow's variables a server's; the child asks neither.
+NOT_INHERITED: Final = ("RETRAIN_", "STREAMAPP_", "MLFLOW_")
 _MIB: Final = 1024 * 1024
 
 ChildResult = Literal["done", "failed", "too_long", "too_large", "stopped"]

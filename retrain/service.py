@@ -1,6 +1,6 @@
 """The retrain service: follows labels and the serving model, begins a run when one is due, takes up what was cut short.
 
-Three owned threads (labels, models, the run) around one loop that only looks and decides; every failure of theirs is
+Owned threads (labels, models, tracking, the run) around one loop that only looks and decides; what fails in them is
 raised here. Must not know how a run proceeds or where labels come from.
 """
 
@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -26,6 +27,8 @@ from retrain.run_facts import facts_of, note_wanted, now_ms, tell
 from retrain.run_show import RunShow
 from retrain.runs import ChildRunner
 from retrain.settings import RetrainSettings
+from retrain.track_keeping import TrackKeeper
+from streamapp.contracts.champion import Champion
 from streamapp.health import Vitals
 
 TICK_SECONDS: Final = 0.25
@@ -46,6 +49,7 @@ class ServiceParts(Struct, frozen=True, kw_only=True):
     show: RunShow
     vitals: Vitals
     follow_labels: Follow
+    tracks: TrackKeeper | None = None
 
 
 class _Follower:
@@ -81,7 +85,9 @@ class RetrainService:
         self._parts = parts
         self._closing = Event()
         self._watch = ModelWatch(parts.settings, parts.models, parts.show)
-        self._followers = (_Follower("labels", parts.follow_labels), _Follower("models", self._watch.run))
+        self._followers = [_Follower("labels", parts.follow_labels), _Follower("models", self._watch.run)]
+        if parts.tracks is not None:
+            self._followers.append(_Follower("tracking", partial(parts.tracks.follow, self._champion)))
         self._run: Future[RunRecord | None] | None = None
         self._failing_since: float | None = None
         self._store: LabelStore | None = None
@@ -89,7 +95,7 @@ class RetrainService:
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Serve until asked to stop. Raises BusyError, BrokenPartError, and the errors of labels and broker."""
         self._watch_stop = lambda: should_stop() or self._closing.is_set()
-        with self._parts.book.locked(SERVICE_LOCK), ThreadPoolExecutor(3, "retrain") as pool:
+        with self._parts.book.locked(SERVICE_LOCK), ThreadPoolExecutor(4, "retrain") as pool:
             try:
                 self._loop(pool, should_stop)
             finally:
@@ -165,6 +171,9 @@ class RetrainService:
         if now - self._failing_since > self._parts.settings.run.patience_seconds and self._run is None:
             raise BrokenPartError(part_of(error), str(error)) from error
 
+    def _champion(self) -> Champion | None:
+        return self._watch.seen.champion if self._watch.seen is not None else None
+
     def _one_run(self, trigger: Trigger | None) -> RunRecord | None:
         return one_run(self._parts, trigger, self._watch_stop)
 
@@ -188,6 +197,8 @@ def one_run(
             return None
         driver = RunDriver(parts.settings, parts.book, parts.models, parts.child, parts.show, should_stop)
         ended = driver.finish(run)
+        if parts.tracks is not None:
+            parts.tracks.set_aside(ended)
         parts.book.tidy(parts.settings.run.keep)
         if ended.champion is not None:
             parts.models.tidy(ended.champion)

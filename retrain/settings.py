@@ -6,7 +6,10 @@ stops the start with its name. The rules are those of streamapp/settings.py.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
 
 from retrain.core.quality import QualityRules
 from retrain.core.run_settings import GateSettings, TrainingSettings
@@ -14,6 +17,9 @@ from retrain.core.trigger import ScheduleError, TriggerRules, check_rules
 from streamapp.settings import BrokerAccess, SettingsError, SettingsGroup, TopicSettings, read_settings
 
 ENVIRONMENT_PREFIX: Final = "RETRAIN_"
+LOCAL_TRACKING: Final = "local"
+TRACKING_SERVERS: Final = ("http", "https")
+TRACKING_DATABASES: Final = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 class StoreSettings(SettingsGroup, frozen=True, kw_only=True):
@@ -108,6 +114,27 @@ class RunSettings(SettingsGroup, frozen=True, kw_only=True):
     keep: int = 5
 
 
+class TrackingSettings(SettingsGroup, frozen=True, kw_only=True):
+    """Where runs are told to MLflow: the address of a server or of a database. Empty: nowhere.
+
+    `local` is a SQLite file in `run.folder`, where the extra `retrain` is installed. An address may hold a user and a
+    password, which are never shown. `files_url` is where an experiment that is made here keeps its files (empty: as the
+    server says; of a database: in `run.folder`). After `patience_seconds` without an answer it is left for later.
+    """
+
+    uri: str = LOCAL_TRACKING
+    experiment: str = "streamapp retrain"
+    files_url: str = ""
+    patience_seconds: float = 60.0
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        hidden = {**msgspec.structs.asdict(self), "uri": without_userinfo(self.uri)}
+        return list(hidden.items())
+
+    def __repr__(self) -> str:
+        return f"TrackingSettings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
 class HttpSettings(SettingsGroup, frozen=True, kw_only=True):
     """Where /metrics, /livez and /readyz answer. Port 0 takes a free one, which the log names."""
 
@@ -128,6 +155,7 @@ class RetrainSettings(SettingsGroup, frozen=True, kw_only=True):
     run: RunSettings = RunSettings()
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()
+    tracking: TrackingSettings = TrackingSettings()
     http: HttpSettings = HttpSettings()
 
 
@@ -140,4 +168,28 @@ def load_retrain_settings(
         check_rules(settings.schedule.rules())
     except ScheduleError as error:
         raise SettingsError(f"settings: schedule: {error}") from error
+    _check_tracking(settings.tracking.uri)
     return settings
+
+
+def without_userinfo(address: str) -> str:
+    """An address without user, password and query: those may be secrets."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "***"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _check_tracking(uri: str) -> None:
+    known = (*TRACKING_SERVERS, *TRACKING_DATABASES)
+    if uri in ("", LOCAL_TRACKING):
+        return
+    try:
+        scheme = urlsplit(uri).scheme.partition("+")[0]
+    except ValueError:
+        scheme = ""
+    if scheme not in known:
+        raise SettingsError(
+            f"settings: tracking.uri begins with none of {', '.join(known)}, and is not 'local'"
+        )

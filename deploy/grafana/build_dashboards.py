@@ -581,9 +581,15 @@ LEARNING = (
     Panel(
         "Parts that do not answer",
         "none",
-        "Broker, model store, label store, disk: asked again until they do.",
+        "Broker, model store, label store, disk, MLflow: asked again until they do.",
         one("max by (part) (streamapp_retrain_part_failing)", "{{part}}"),
         warn_above=1,
+    ),
+    Panel(
+        "Runs that MLflow does not know yet",
+        "short",
+        "Kept in the runs' folder until it answers; none where nothing is tracked.",
+        one("max(streamapp_retrain_untracked_runs)", "runs"),
     ),
     Panel(
         "Progress of the child's step",

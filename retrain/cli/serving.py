@@ -24,6 +24,7 @@ from retrain.run_show import RunShow
 from retrain.runs import ChildRunner, RunLimits
 from retrain.service import ServiceParts
 from retrain.settings import RetrainSettings
+from retrain.track_keeping import keeper_of
 from streamapp.cluster.kafka_clients import StalledReadError
 from streamapp.contracts.bundle import BundleError
 from streamapp.health import Vitals
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 def log_to_stderr() -> None:
     """Lines for people and collectors; Kafka's own chatter only where it warns."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
-    for chatty in ("kafka", "apscheduler", "stamina"):
+    for chatty in ("kafka", "apscheduler", "stamina", "mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
@@ -73,22 +74,23 @@ def stop_event(settings: RetrainSettings) -> tuple[Event, list[int]]:
 
 
 def parts_of(settings: RetrainSettings, vitals: Vitals) -> ServiceParts:
-    """The service's parts as the settings say. Raises BundleError, RunBookError."""
+    """The service's parts as the settings say. Raises BundleError, RunBookError, SettingsError."""
     run = settings.run
     limits = RunLimits(
         max_seconds=run.max_hours * HOUR_SECONDS,
         max_memory_bytes=run.max_memory_bytes,
         grace_seconds=run.grace_seconds,
     )
-    show = RunShow(vitals, console)
+    show, book = RunShow(vitals, console), RunBook(Path(run.folder))
     return ServiceParts(
         settings=settings,
-        book=RunBook(Path(run.folder)),
+        book=book,
         models=PublishedModels(settings),
         child=ChildRunner(limits),
         show=show,
         vitals=vitals,
         follow_labels=lambda should_stop: follow_labels(settings, show, should_stop),
+        tracks=keeper_of(settings, book),
     )
 
 

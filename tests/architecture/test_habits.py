@@ -17,6 +17,7 @@ from tests.architecture.source_tree import (
 # Each with the reason why it is not a setting.
 READS_ENVIRONMENT = {
     "streamapp/settings.py": "the one place",
+    "retrain/tracking.py": "switches off MLflow's telemetry and bounds its requests before its import",
     "retrain/runs.py": "hands the environment on to a child process",
     "streamapp/bench/house.py": "hands the environment on to a child process",
     "streamapp/bench/transformers_side.py": "hands the environment on to a child process",

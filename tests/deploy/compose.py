@@ -89,6 +89,10 @@ def retrain_container() -> Container:
     return found
 
 
+def mlflow_flags() -> dict[str, str]:
+    return dict(each.split("=", 1) for each in containers()["mlflow"].command[2:])
+
+
 def kafka_properties() -> dict[str, str]:
     lines = KAFKA_PROPERTIES.read_text(encoding="utf-8").splitlines()
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
@@ -98,6 +102,7 @@ def kafka_properties() -> dict[str, str]:
 def listening() -> dict[str, set[int]]:
     """The ports that each container listens on: by the settings, Kafka's properties, others' defaults."""
     found: dict[str, set[int]] = {"prometheus": {9090}, "alertmanager": {9093}, "grafana": {3000}}
+    found["mlflow"] = {int(mlflow_flags()["--port"])}
     found["kafka"] = {int(each.rpartition(":")[2]) for each in kafka_properties()["listeners"].split(",")}
     for name, container in own_containers().items():
         settings = container.settings()

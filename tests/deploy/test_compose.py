@@ -24,6 +24,7 @@ from tests.deploy.compose import (
     image_environment,
     kafka_properties,
     listening,
+    mlflow_flags,
     own_containers,
     retrain_container,
     stages,
@@ -41,6 +42,7 @@ GRAFANA_VARIABLES = {
 }  # fmt: skip
 # Read by the start script of the Kafka image; everything else is in server.properties.
 KAFKA_VARIABLES = {"KAFKA_HEAP_OPTS"}
+MLFLOW_VARIABLES = {"HOME", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"}
 
 
 def test_the_file_is_valid_by_the_compose_specification() -> None:
@@ -50,7 +52,8 @@ def test_the_file_is_valid_by_the_compose_specification() -> None:
 
 def test_the_parts_of_the_whole_are_there() -> None:
     assert set(ALL) == {
-        "kafka", "topics", "worker-1", "worker-2", "bridge", "retrain", "prometheus", "alertmanager", "grafana"
+        "kafka", "topics", "worker-1", "worker-2", "bridge", "retrain", "mlflow", "prometheus", "alertmanager",
+        "grafana",
     }  # fmt: skip
 
 
@@ -81,7 +84,7 @@ def test_an_image_is_named_by_an_exact_version(container: Container) -> None:
         assert (REPOSITORY / build["context"] / build["dockerfile"]).is_file()
         assert build["target"] in stages()
     else:
-        assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", image)
+        assert re.fullmatch(r"(ghcr\.io/)?[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", image)
 
 
 def test_kafka_is_of_the_version_that_the_tests_run_on() -> None:
@@ -179,6 +182,7 @@ def test_a_misspelt_variable_is_refused(container: Container) -> None:
 def test_variables_of_others_are_those_that_they_read() -> None:
     assert set(ALL["grafana"].environment) == GRAFANA_VARIABLES
     assert set(ALL["kafka"].environment) == KAFKA_VARIABLES
+    assert set(ALL["mlflow"].environment) == MLFLOW_VARIABLES
     assert not ALL["prometheus"].environment
     assert not ALL["alertmanager"].environment
 
@@ -236,6 +240,20 @@ def test_the_retrain_container_has_what_its_settings_say() -> None:
     assert answer.exit_code == 0
 
 
+def test_mlflow_is_of_the_release_that_its_clients_are_and_lets_retrain_in() -> None:
+    image, flags = ALL["mlflow"].body["image"], mlflow_flags()
+    pins = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert f"mlflow-skinny=={image.rpartition(':v')[2]}" in pins
+    assert ALL["mlflow"].body["profiles"] == ["learning"]
+    address = urlsplit(retrain_container().retrain_settings().tracking.uri)
+    assert (address.scheme, address.hostname) == ("http", "mlflow")
+    published = {each.rpartition(":")[0] for each in ALL["mlflow"].body["ports"]}
+    assert {address.netloc, *published} <= set(flags["--allowed-hosts"].split(","))
+    (volume,) = (mount.target for mount in ALL["mlflow"].mounts)
+    for flag in ("--backend-store-uri", "--artifacts-destination"):
+        assert flags[flag].removeprefix("sqlite:///").startswith(f"{volume}/")
+
+
 def addresses() -> dict[str, list[str]]:
     """host:port of every address that a container is told to call, by the file that says it."""
     found = {
@@ -244,6 +262,7 @@ def addresses() -> dict[str, list[str]]:
     }
     sources = load_yaml(next((GRAFANA / "provisioning" / "datasources").glob("*.y*ml")))["datasources"]
     found["grafana"] = [urlsplit(each["url"]).netloc for each in sources]
+    found["retrain"] = [urlsplit(retrain_container().retrain_settings().tracking.uri).netloc]
     for name, container in OWN.items():
         settings = container.settings()
         found[name] = [settings.broker.bootstrap, urlsplit(settings.bridge.alertmanager_url).netloc]
@@ -270,11 +289,11 @@ def test_a_page_of_ours_is_seen_from_other_containers_and_checked_where_it_is(co
     assert url.port in listening()[container.name]
 
 
-@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana"])
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana", "mlflow"])
 def test_a_check_of_a_page_asks_the_port_that_is_listened_on(name: str) -> None:
     url = urlsplit(ALL[name].body["healthcheck"]["test"][-1])
     assert url.port in listening()[name]
-    assert url.path == ("/api/health" if name == "grafana" else "/-/ready")
+    assert url.path == {"grafana": "/api/health", "mlflow": "/health"}.get(name, "/-/ready")
 
 
 def test_the_check_of_kafka_runs_a_tool_against_a_listener() -> None:

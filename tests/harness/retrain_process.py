@@ -26,6 +26,7 @@ from retrain.settings import (
     RunSettings,
     ScheduleSettings,
     StoreSettings,
+    TrackingSettings,
 )
 from streamapp.cluster.announcements import announce, read_champions
 from streamapp.contracts.bundle import read_bundle
@@ -53,6 +54,7 @@ class RetrainHouse:
             "quality": QualitySettings(follow=False),
             "run": RunSettings(folder=str(folder / "runs"), grace_seconds=2.0, patience_seconds=60.0),
             "model_store": ModelStoreSettings(url=str(folder / "models")),
+            "tracking": TrackingSettings(uri=""),  # seconds a process, where it is not what is shown
         }
         self.settings = RetrainSettings(
             broker=cluster.settings.broker,
