@@ -12,6 +12,7 @@ from streamapp.contracts.champion import Champion, first_champion, heir_of
 from streamapp.contracts.messages import ModelAnnounced
 from streamapp.contracts.topics import MODEL_ANNOUNCEMENTS
 from streamapp.inference.model_store import ModelStore, publish_bundle
+from streamapp.inference.signatures import signer_of, verifier_of
 from streamapp.starter import STARTER_MODEL
 
 
@@ -21,7 +22,10 @@ class PublishedModels:
     def __init__(self, settings: RetrainSettings) -> None:
         self._settings = settings
         self._topic = settings.topics.prefix + MODEL_ANNOUNCEMENTS.name
-        self._store = ModelStore(Path(settings.run.folder) / "bundles")
+        self._store = ModelStore(
+            Path(settings.run.folder) / "bundles", verifier=verifier_of(settings.model_store.public_key)
+        )
+        self._signer = signer_of(settings.model_store.signing_key)
         self._first = read_bundle(Path(settings.labels.bundle or STARTER_MODEL))
 
     def line(self) -> tuple[Champion, ...]:
@@ -38,7 +42,8 @@ class PublishedModels:
         """The bundle's URL in the store, where all of it is now."""
         url = self._settings.model_store.url
         # Workers have another working folder: a plain path is announced whole.
-        return publish_bundle(folder, url if "://" in url else str(Path(url).absolute()))
+        whole = url if "://" in url else str(Path(url).absolute())
+        return publish_bundle(folder, whole, signer=self._signer)
 
     def announce(self, record: ModelAnnounced) -> Announced:
         """Who is the champion of the record's sequence. A record that is in the log already is not sent again.

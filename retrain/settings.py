@@ -45,9 +45,15 @@ class LabelSettings(SettingsGroup, frozen=True, kw_only=True):
 
 
 class ModelStoreSettings(SettingsGroup, frozen=True, kw_only=True):
-    """Where bundles are published: a folder or any fsspec URL."""
+    """Where bundles are published: a folder or any fsspec URL.
+
+    `signing_key` (an unencrypted PEM file) signs them; with a `public_key` nothing is learnt from a champion that its
+    other half did not sign. Both need the extra `signing`.
+    """
 
     url: str = "models"
+    signing_key: str = ""
+    public_key: str = ""
 
 
 class ScheduleSettings(SettingsGroup, frozen=True, kw_only=True):

@@ -107,13 +107,16 @@ class ModelSettings(SettingsGroup, frozen=True, kw_only=True):
 
     It serves until another is announced; workers of one group name the same one. `store` is the folder or URL where
     bundles are published, `cache` the folder of fetched ones (empty: the user's cache folder). `sessions` 0 means one
-    per core that this process may use.
+    per core that this process may use. With a `public_key` (a PEM file) only bundles that its private half signed are
+    taken from a store; `signing_key` is that half, where `streamapp models` publishes.
     """
 
     bundle: str = ""
     follow_announcements: bool = True
     store: str = ""
     cache: str = ""
+    public_key: str = ""
+    signing_key: str = ""
     provider: Literal["cpu", "cuda"] = "cpu"
     sessions: int = 0
     max_tokens: int = 256

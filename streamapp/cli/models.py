@@ -225,9 +225,11 @@ class _Desk:
         if not store:
             raise stop("model.store is not set: workers could not fetch the bundle from anywhere", EXIT_USAGE)
         from streamapp.inference.model_store import publish_bundle  # noqa: PLC0415  # see above
+        from streamapp.inference.signatures import signer_of  # noqa: PLC0415  # see above
 
+        signer = signer_of(self.settings.model.signing_key)
         champion = first_champion(read_bundle(folder).manifest)
-        return msgspec.structs.replace(champion, bundle_url=publish_bundle(folder, store))
+        return msgspec.structs.replace(champion, bundle_url=publish_bundle(folder, store, signer=signer))
 
     def placed(self, champion: Champion) -> Champion:
         """The settings' own bundle goes into the store before it is announced: other releases ship another one."""

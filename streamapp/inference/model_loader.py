@@ -16,6 +16,7 @@ from streamapp.inference.micro_batcher import MicroBatcher
 from streamapp.inference.model_store import ModelStore
 from streamapp.inference.onnx_model import NotFiniteError, OnnxModel
 from streamapp.inference.provider import CUDA
+from streamapp.inference.signatures import verifier_of
 from streamapp.settings import BatchSettings, ModelSettings
 from streamapp.starter import STARTER_MODEL
 
@@ -51,7 +52,8 @@ class ModelLoader:
     def __init__(self, model: ModelSettings, batching: BatchSettings) -> None:
         self._model = model
         self._batching = batching
-        self.store = ModelStore(Path(model.cache) if model.cache else None)
+        cache = Path(model.cache) if model.cache else None
+        self.store = ModelStore(cache, verifier=verifier_of(model.public_key))
         self._own = read_bundle(Path(model.bundle) if model.bundle else STARTER_MODEL)
 
     @property

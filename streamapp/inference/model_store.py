@@ -1,7 +1,7 @@
 """Bundles between the model store and this machine: published manifest last, fetched and verified, kept by digest.
 
 The store is a folder or any fsspec URL. What comes from it is untrusted until every file has the size and SHA-256 that
-the manifest says, and the manifest the digest that the announcement says.
+the manifest says, the manifest the digest that the announcement says, and, with a public key, the signature holds.
 """
 
 import hashlib
@@ -20,6 +20,12 @@ from platformdirs import user_cache_path
 from streamapp.contracts.bundle import Bundle, BundleError, read_bundle
 from streamapp.contracts.champion import Champion
 from streamapp.contracts.manifest import MANIFEST_FILE, decode_manifest, encode_manifest
+from streamapp.inference.signatures import (
+    MOST_SIGNATURE_BYTES,
+    SIGNATURE_FILE,
+    BundleSigner,
+    BundleVerifier,
+)
 
 T = TypeVar("T")
 
@@ -38,9 +44,12 @@ class StoreError(OSError):
 class ModelStore:
     """Fetches bundles into `cache` (by default the user's cache folder); safe for several workers on one machine."""
 
-    def __init__(self, cache: Path | None = None, attempts: int = ATTEMPTS) -> None:
+    def __init__(
+        self, cache: Path | None = None, attempts: int = ATTEMPTS, verifier: BundleVerifier | None = None
+    ) -> None:
         self.cache = cache or user_cache_path("streamapp") / "bundles"
         self._attempts = attempts
+        self._verifier = verifier
 
     def fetch(self, champion: Champion) -> Bundle:
         """The champion's verified bundle, from the local copy where there is one.
@@ -59,7 +68,7 @@ class ModelStore:
         local = self.cache / champion.bundle_digest
         if local.is_dir():
             try:
-                bundle = _checked(local, champion)
+                bundle = self._checked(local, champion)
             except BundleError:
                 shutil.rmtree(local, ignore_errors=True)  # a broken copy; the store has the true one
             else:
@@ -75,13 +84,13 @@ class ModelStore:
             folder = Path(temporary) / "bundle"
             folder.mkdir()
             self._download(champion, folder)
-            _checked(folder, champion)
+            self._checked(folder, champion)
             try:
                 folder.rename(local)
             except OSError:
                 if not local.is_dir():  # else another worker was faster, with the same content
                     raise
-        return _checked(local, champion)
+        return self._checked(local, champion)
 
     def tidy(self, keep: Collection[str]) -> None:
         """Delete the copies used longest ago beyond `KEPT_BUNDLES`, never one whose digest is in `keep`, and what a
@@ -114,14 +123,37 @@ class ModelStore:
             raise BundleError(
                 f"bundle {url}: its digest is {manifest.digest}, announced was {champion.bundle_digest}"
             )
+        if self._verifier is not None:
+            self._download_signature(url, system, root, folder)
         for name, expected in manifest.files.items():
-            if "/" in name or "\\" in name or name.startswith("."):
+            if "/" in name or "\\" in name or name.startswith(".") or name == SIGNATURE_FILE:
                 raise BundleError(f"bundle {url}: {name!r}: not a plain file name")
             _copy_out(system, root, name, folder, expected.size_bytes, self._attempts)
 
+    def _download_signature(self, url: str, system: Any, root: str, folder: Path) -> None:
+        try:
+            _copy_out(system, root, SIGNATURE_FILE, folder, MOST_SIGNATURE_BYTES, self._attempts)
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):  # it is published before the manifest
+                raise BundleError(f"bundle {url}: it is not signed ({SIGNATURE_FILE} is missing)") from error
+            raise
 
-def publish_bundle(folder: Path, store_url: str, attempts: int = ATTEMPTS) -> str:
+    def _checked(self, folder: Path, champion: Champion) -> Bundle:
+        bundle = read_bundle(folder)
+        if bundle.manifest.digest != champion.bundle_digest:
+            raise BundleError(
+                f"bundle {folder}: its digest is {bundle.manifest.digest}, announced was {champion.bundle_digest}"
+            )
+        if self._verifier is not None:
+            self._verifier.check(bundle, folder / SIGNATURE_FILE)
+        return bundle
+
+
+def publish_bundle(
+    folder: Path, store_url: str, attempts: int = ATTEMPTS, signer: BundleSigner | None = None
+) -> str:
     """Puts the bundle in `folder` into the store and returns its URL there: every file first, the manifest last.
+    With a signer, its signature stands beside the manifest before that is there.
 
     All of it is read back and compared. A bundle that is there already is left as it is, so that a second call after a
     crash only adds what is missing. Raises BundleError for a folder that is no bundle, StoreError for a store that
@@ -139,6 +171,12 @@ def publish_bundle(folder: Path, store_url: str, attempts: int = ATTEMPTS) -> st
             _asked(f"{url}/{name}", lambda: system.put_file(str(folder / name), place), attempts)  # noqa: B023
             _must_hold(system, place, expected.sha256, attempts)
     raw = encode_manifest(bundle.manifest)
+    if signer is not None:
+        if (folder / MANIFEST_FILE).read_bytes() != raw:
+            raise BundleError(
+                f"bundle {folder}: {MANIFEST_FILE} is not as it will be published: cannot be signed"
+            )
+        _publish_signature(system, root, bundle, signer, attempts)
     place = f"{root}/{MANIFEST_FILE}"
     wanted = hashlib.sha256(raw).hexdigest()
     if not _holds(system, place, wanted):
@@ -147,13 +185,23 @@ def publish_bundle(folder: Path, store_url: str, attempts: int = ATTEMPTS) -> st
     return url
 
 
-def _checked(folder: Path, champion: Champion) -> Bundle:
-    bundle = read_bundle(folder)
-    if bundle.manifest.digest != champion.bundle_digest:
-        raise BundleError(
-            f"bundle {folder}: its digest is {bundle.manifest.digest}, announced was {champion.bundle_digest}"
-        )
-    return bundle
+def _publish_signature(system: Any, root: str, bundle: Bundle, signer: BundleSigner, attempts: int) -> None:
+    """A signature of this key that is there already stays: no two signatures of an elliptic key are the same."""
+    with tempfile.TemporaryDirectory(prefix="signature-") as temporary:
+        local = Path(temporary) / SIGNATURE_FILE
+        try:
+            _copy_out(system, root, SIGNATURE_FILE, local.parent, MOST_SIGNATURE_BYTES, attempts)
+            signer.verifier.check(bundle, local)
+            return
+        except BundleError:
+            pass  # of another key, or cut
+        except StoreError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+        signer.sign(bundle, local)
+        place, raw = f"{root}/{SIGNATURE_FILE}", local.read_bytes()
+        _asked(place, lambda: system.pipe_file(place, raw), attempts)
+        _must_hold(system, place, hashlib.sha256(raw).hexdigest(), attempts)
 
 
 def _used_at_seconds(path: Path) -> float:

@@ -18,6 +18,7 @@ from streamapp.contracts.champion import Announcer, Champion, announcement, befo
 from streamapp.contracts.manifest import MODEL_FILE, TOKENIZER_FILE
 from streamapp.contracts.messages import ModelAnnounced, ModelEvent
 from streamapp.inference.model_store import publish_bundle
+from streamapp.inference.signatures import signer_of
 from streamapp.settings import SwapSettings
 from tests.harness.cluster import TestCluster
 from tests.tiny_bundle import NEGATIVE, write_tiny_bundle
@@ -43,9 +44,9 @@ class ModelDesk(Struct, frozen=True):
     def line(self) -> tuple[Champion, ...]:
         return read_champions(self.cluster.settings.broker, self.topic, self.first)
 
-    def publish(self, bundle: Path) -> Champion:
+    def publish(self, bundle: Path, signing_key: str = "") -> Champion:
         """The bundle as one that may be announced."""
-        url = publish_bundle(bundle, str(self.folder / "store"))
+        url = publish_bundle(bundle, str(self.folder / "store"), signer=signer_of(signing_key))
         return msgspec.structs.replace(first_champion(read_bundle(bundle).manifest), bundle_url=url)
 
     def promote(self, heir: Champion) -> Champion:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from retrain.run_book import RunBook, Since
-from retrain.settings import RunSettings, ScheduleSettings
+from retrain.settings import ModelStoreSettings, RunSettings, ScheduleSettings
 from streamapp.contracts.champion import Champion
 from streamapp.inference.model_store import ModelStore
+from streamapp.inference.signatures import verifier_of
 from tests.harness.cluster import TestCluster
 from tests.harness.retrain_process import RetrainHouse, stop
+from tests.harness.signing_keys import key_pair
 from tests.tiny_bundle import write_tiny_bundle
 
 pytestmark = pytest.mark.broker
@@ -36,6 +38,23 @@ def test_a_better_candidate_is_published_and_announced(house: RetrainHouse) -> N
     assert house.once("--if-due") == 0
     assert len(house.runs()) == 1
     assert "nothing is due" in house.log()
+
+
+def test_with_a_key_what_is_promoted_is_signed_and_only_the_signed_is_learnt_from(
+    cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    keys = key_pair(tmp_path)
+    signing = ModelStoreSettings(
+        url=str(tmp_path / "models"), signing_key=str(keys.private), public_key=str(keys.public)
+    )
+    house = RetrainHouse(cluster(), tiny_bundle, tmp_path, model_store=signing)
+    house.label(4)
+    assert house.once() == 0, house.log()
+    signed = ModelStore(tmp_path / "another-machine", verifier=verifier_of(str(keys.public)))
+    assert signed.fetch(house.line()[-1]).manifest.model_version == house.line()[-1].model_version
+    house.announce_as_a_person(write_tiny_bundle(tmp_path / "unsigned", "unsigned"))
+    assert house.once() == 6
+    assert "not signed" in house.runs()[-1].detail
 
 
 def test_a_refused_candidate_is_not_announced_and_its_reason_is_said(house: RetrainHouse) -> None:
