@@ -77,6 +77,32 @@ class ModelWatch:
                 if consumer is not None:
                     consumer.close()
 
+    def judge(self, should_stop: Callable[[], bool]) -> Seen:
+        """What is so after the whole window of scored posts was read once, for who does not stay to follow it."""
+        patience = self._settings.run.patience_seconds
+        patiently(self.look, patience, should_stop, self._troubles)
+        patiently(lambda: self._read_window(should_stop), patience, should_stop, self._troubles)
+        patiently(self.look, patience, should_stop, self._troubles)
+        if self.seen is None:
+            raise AssertionError("a look leaves what it saw")
+        return self.seen
+
+    def _read_window(self, should_stop: Callable[[], bool]) -> None:
+        """From where the window begins to what was the end; anew from there where the broker went away meanwhile."""
+        consumer = self._open()
+        if consumer is None:
+            return
+        try:
+            parts = sorted(consumer.assignment())
+            ends, stall = consumer.end_offsets(parts), StallCheck(consumer)
+            while any(consumer.position(part) < ends[part] for part in parts):
+                if should_stop():
+                    raise StoppedError
+                self._take(consumer)
+                stall.check(parts)
+        finally:
+            consumer.close()
+
     def _follow(self, consumer: KafkaConsumer | None, should_stop: Callable[[], bool]) -> None:
         """Raises StoppedError, and what the broker's absence raises."""
         patience = self._settings.run.patience_seconds

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from retrain.core.trigger import Trigger, due
+from retrain.core.trigger import RunFacts, Trigger, begins_by_alarm, due
 from retrain.label_following import catch_up
 from retrain.label_store import LabelStore
-from retrain.model_watch import Seen
+from retrain.model_watch import ModelWatch, Seen
 from retrain.patience import StoppedError, patiently
 from retrain.run_book import SERVICE_LOCK, BusyError, RunRecord
 from retrain.run_facts import facts_of, now_ms
@@ -36,15 +36,24 @@ def run_once(parts: ServiceParts, should_stop: Callable[[], bool], *, if_due: bo
 
 
 def _trigger(parts: ServiceParts, should_stop: Callable[[], bool], *, by_hand: bool) -> Trigger | None:
-    patience = parts.settings.run.patience_seconds
+    patience, rules = parts.settings.run.patience_seconds, parts.settings.schedule.rules()
     champion = patiently(parts.models.line, patience, should_stop, parts.show)[-1]
 
-    def decide() -> Trigger | None:
+    def facts(seen: Seen) -> RunFacts:
         store_settings = parts.settings.store
         with LabelStore(Path(store_settings.path), store_settings.unlabelled_days) as store:
-            now = now_ms()
             ended = [run for run in parts.book.runs() if run.stage == "ended"]
-            facts = facts_of(ended, parts.book.since(now), store, Seen(champion=champion), by_hand=by_hand)
-            return due(now, parts.settings.schedule.rules(), facts)
+            return facts_of(ended, parts.book.since(now_ms()), store, seen, by_hand=by_hand)
 
-    return patiently(decide, patience, should_stop, parts.show)
+    seen = Seen(champion=champion)
+    known = patiently(lambda: facts(seen), patience, should_stop, parts.show)
+    trigger = due(now_ms(), rules, known)
+    if (
+        trigger is not None
+        or not begins_by_alarm(now_ms(), rules, known)
+        or not parts.settings.quality.follow
+    ):
+        return trigger
+    # Hours of scored posts are read only where an alarm of theirs would begin a run.
+    seen = ModelWatch(parts.settings, parts.models, parts.show).judge(should_stop)
+    return due(now_ms(), rules, patiently(lambda: facts(seen), patience, should_stop, parts.show))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+import msgspec
 from apscheduler.triggers.cron import CronTrigger
 from msgspec import Struct
 
@@ -102,6 +103,13 @@ def wanted(now_ms: int, rules: TriggerRules, facts: RunFacts) -> Trigger | None:
         at = datetime.fromtimestamp(fired / 1000, UTC).isoformat(timespec="minutes")
         return Trigger(kind="cron", reason=f"'{rules.cron}' ({rules.timezone}) was due at {at}")
     return None
+
+
+def begins_by_alarm(now_ms: int, rules: TriggerRules, facts: RunFacts) -> bool:
+    """Whether an alarm of quality, if there were one, would begin a run now."""
+    alarm = QualityAlarm(kind="accuracy", channel="news", head="sentiment", reason="if there were one")
+    supposed = due(now_ms, rules, msgspec.structs.replace(facts, alarms=(alarm,)))
+    return supposed is not None and supposed.kind == "quality"
 
 
 def rest_ends_ms(rules: TriggerRules, facts: RunFacts) -> int:

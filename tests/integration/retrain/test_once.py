@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from retrain.run_book import RunBook, Since
-from retrain.settings import ModelStoreSettings, RunSettings, ScheduleSettings
+from retrain.settings import ModelStoreSettings, QualitySettings, RunSettings, ScheduleSettings
 from streamapp.contracts.champion import Champion
+from streamapp.contracts.messages import SentimentVerdict
 from streamapp.inference.model_store import ModelStore
 from streamapp.inference.signatures import verifier_of
 from tests.harness.cluster import TestCluster
@@ -55,6 +56,21 @@ def test_with_a_key_what_is_promoted_is_signed_and_only_the_signed_is_learnt_fro
     house.announce_as_a_person(write_tiny_bundle(tmp_path / "unsigned", "unsigned"))
     assert house.once() == 6
     assert "not signed" in house.runs()[-1].detail
+
+
+def test_falling_quality_is_due_for_once_too(
+    cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    quality = QualitySettings(reference_posts=100, fewest_posts=100)
+    schedule = ScheduleSettings(cron="", new_labels=0, fewest_new_labels=1, rest_minutes=0.0)
+    house = RetrainHouse(cluster(), tiny_bundle, tmp_path, quality=quality, schedule=schedule)
+    house.publish_scored(SentimentVerdict("neutral", 0.04, 0.92, 0.04), 150)
+    house.label(1)
+    assert house.once("--if-due") == 0
+    assert house.runs() == []
+    house.publish_scored(SentimentVerdict("negative", 0.45, 0.35, 0.2), 900, first=1_000)
+    assert house.once("--if-due") == 0, house.log()
+    assert (house.runs()[0].trigger.kind, house.runs()[0].result) == ("quality", "promoted")
 
 
 def test_a_refused_candidate_is_not_announced_and_its_reason_is_said(house: RetrainHouse) -> None:

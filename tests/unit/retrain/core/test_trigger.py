@@ -9,6 +9,7 @@ from retrain.core.trigger import (
     RunFacts,
     ScheduleError,
     TriggerRules,
+    begins_by_alarm,
     check_rules,
     due,
     fires_at_ms,
@@ -53,6 +54,15 @@ def test_falling_quality_begins_a_run_that_has_something_to_learn_from() -> None
     assert found is not None
     assert (found.kind, found.reason) == ("quality", "labels drifted")
     assert kind(rules, RunFacts(new_labels=19, alarms=(ALARM,))) is None
+
+
+def test_quality_is_worth_reading_only_where_an_alarm_would_begin_a_run() -> None:
+    rules = TriggerRules(fewest_new_labels=20, rest_seconds=60.0)
+    assert begins_by_alarm(NOW_MS, rules, RunFacts(new_labels=20))
+    assert not begins_by_alarm(NOW_MS, rules, RunFacts(new_labels=19))
+    assert not begins_by_alarm(NOW_MS, rules, RunFacts(new_labels=20, pinned=True))
+    assert not begins_by_alarm(NOW_MS, rules, RunFacts(new_labels=20, ended_at_ms=NOW_MS - 1_000))
+    assert not begins_by_alarm(NOW_MS, TriggerRules(new_labels=5), RunFacts(new_labels=5))
 
 
 def test_a_cron_firing_that_was_missed_while_the_service_was_away_counts() -> None:
