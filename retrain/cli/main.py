@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from retrain.cli import labels
+from retrain.cli import bench, labels
 from retrain.cli.once import once
 from retrain.cli.runs import runs
 from retrain.cli.serve import serve
@@ -20,6 +20,7 @@ app.command()(serve)
 app.command()(once)
 app.command()(runs)
 app.add_typer(labels.app, name="labels")
+app.add_typer(bench.app, name="bench")
 
 
 @app.command()

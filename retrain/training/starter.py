@@ -6,6 +6,8 @@ The one place that reads top to bottom: examples, training, calibration, graph, 
 import argparse
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,12 +59,16 @@ class Corpus(Struct, frozen=True, kw_only=True):
 
 
 class StarterPlan(Struct, frozen=True, kw_only=True):
-    """What to build. With `weights` nothing is trained: those of an earlier run are taken."""
+    """What to build. With `weights` nothing is trained: those of an earlier run are taken. `leave_out` names sets that
+    the model must not see. `threads` 0: as many as torch likes.
+    """
 
     version: str = "1.0.0"
     training: TrainingSettings = TrainingSettings()
     quantisation: QuantisationSettings = QuantisationSettings()
     weights: Path | None = None
+    leave_out: tuple[str, ...] = ()
+    threads: int = 0
 
 
 class Trained(Struct, frozen=True, kw_only=True):
@@ -82,10 +88,11 @@ def build_starter(
 
     The 8-bit variant is written only if it agrees with the float32 one on enough test texts.
     """
-    corpus = read_corpus(datasets)
+    corpus = read_corpus(datasets, plan.leave_out)
     trained = _trained(corpus, work, plan)
     plain = export_graph(trained.network)
-    judged = [*corpus.of("test"), *benchmark_examples(datasets, MEASURED_ON)]
+    # A model that leaves sets out is for an experiment, which measures it itself.
+    judged = [] if plan.leave_out else [*corpus.of("test"), *benchmark_examples(datasets, MEASURED_ON)]
     shipment = Shipment(manifest=trained.manifest, tokenizer=trained.tokenizer, report=trained.report)
     reference = shipment.draft(stored_as_half(plain), work)
     served_encoder = TextEncoder(trained.tokenizer, SERVED_MAX_TOKENS)
@@ -109,6 +116,8 @@ def build_starter(
 
 def _trained(corpus: Corpus, work: Path, plan: StarterPlan) -> Trained:
     settings = plan.training
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
     torch.manual_seed(settings.seed)
     base = base_encoder()
     tokenizer = starter_tokenizer(base)
@@ -130,9 +139,10 @@ def _trained(corpus: Corpus, work: Path, plan: StarterPlan) -> Trained:
     )
 
 
-def read_corpus(datasets: Path) -> Corpus:
-    """The sets of TRAINED_ON, cleaned, without test texts in train or dev, one example a text."""
-    raw = [example for source in TRAINED_ON for example in read_examples(datasets, source)]
+def read_corpus(datasets: Path, leave_out: Sequence[str] = ()) -> Corpus:
+    """The sets of TRAINED_ON but those left out, cleaned, without test texts in train or dev, one example a text."""
+    used = [source for source in TRAINED_ON if source.name not in leave_out]
+    raw = [example for source in used for example in read_examples(datasets, source)]
     apart, dropped = without_test_texts(raw)
     examples = merged(apart)
     topics = tuple(sorted({example.topic for example in examples if example.topic}))
@@ -157,12 +167,11 @@ def calibrate(network: MultiHeadEncoder, encoder: TextEncoder, dev: list[Example
 def _manifest(
     version: str, settings: TrainingSettings, corpus: Corpus, temperatures: dict[str, float]
 ) -> Manifest:
-    counts = {source.name: 0 for source in TRAINED_ON}
-    for example in corpus.of("train"):
-        counts[example.source] += 1
+    counts = Counter(example.source for example in corpus.of("train"))
     sources = tuple(
         TrainingSource(name=s.name, licence=s.licence, attribution=s.attribution, texts=counts[s.name])
         for s in TRAINED_ON
+        if counts[s.name]
     )
     return Manifest(
         name=NAME,
@@ -212,7 +221,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--version", default="1.0.0")
     parser.add_argument("--weights", type=Path, help="take these weights instead of training")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--settings", default="{}", help="training settings as JSON, over the defaults")
     parser.add_argument("--int8-out", type=Path, help="folder to create for the 8-bit variant")
     return parser.parse_args()
@@ -221,11 +230,11 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """The command."""
     arguments = _arguments()
-    torch.set_num_threads(arguments.threads)
     plan = StarterPlan(
         version=arguments.version,
         training=msgspec.json.decode(arguments.settings, type=TrainingSettings),
         weights=arguments.weights,
+        threads=arguments.threads,
     )
     bundles = build_starter(
         arguments.datasets, arguments.out, arguments.work, plan, int8_out=arguments.int8_out

@@ -1,0 +1,1 @@
+"""Experiments with training itself, on labelled sets that the caller brings."""
