@@ -171,10 +171,16 @@ STREAM = (
         warn_above=25,
     ),
     Panel(
-        "Records held by workers",
+        "Records that workers have to do",
         "short",
         "Records that a worker has to do, by topic; paused inputs are left out.",
         one(gauge("streamapp_waiting_records", "instance, topic"), "{{instance}} {{topic}}"),
+    ),
+    Panel(
+        "Records that wait their turn",
+        "short",
+        "Records fetched that wait for older ones of slower partitions or workers, as a backlog is read by time.",
+        one(gauge("streamapp_held_records", "instance, topic"), "{{instance}} {{topic}}"),
     ),
     Panel(
         "Since the last record of each input",
