@@ -18,6 +18,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from msgspec import Struct
 
 from retrain import metrics
+from retrain.core.announcement_audit import announcing_action, announcing_actor, announcing_detail
 from retrain.core.label_intake import BadLabel, lacks_its_post, read_label
 from retrain.core.labels import KnownPost, StoredRecord
 from retrain.label_store import Added, AuditRecord, LabelStore, LabelStoreError, NotedPost
@@ -226,14 +227,13 @@ def _audit(announced: Sequence[RawRecord]) -> list[AuditRecord]:
                 "%s/%d:%d is no announcement: %s", record.topic, record.partition, record.offset, error
             )
             continue
-        detail = f"{model.model_version} as number {model.sequence}: {model.reason}"
         source = msgspec.structs.astuple(record.source_offset)
         audit.append(
             AuditRecord(
                 at_ms=model.announced_at_ms,
-                actor=model.announced_by,
-                action="announced",
-                detail=detail,
+                actor=announcing_actor(model.announced_by),
+                action=announcing_action(model),
+                detail=announcing_detail(model),
                 source=source,
             )
         )

@@ -161,7 +161,7 @@ def test_what_was_erased_stays_away_when_everything_is_read_again(settings: Retr
 def test_who_announced_a_model_is_in_the_audit_log_once(settings: RetrainSettings) -> None:
     announced = ModelAnnounced(
         model_name="starter", model_version="starter-2", sequence=1, replaces=None, bundle_digest="d",
-        bundle_url="u", announced_at_ms=NOW_MS, announced_by="ana", reason="rollback: too slow",
+        bundle_url="u", announced_at_ms=NOW_MS, announced_by="cli/ana", reason="too slow", rolls_back=True,
     )  # fmt: skip
     publish(settings, "model-announcements", announced)
     audit = []
@@ -171,7 +171,7 @@ def test_who_announced_a_model_is_in_the_audit_log_once(settings: RetrainSetting
             audit = store.audit("ana")
             store._database.execute("DELETE FROM position")
     assert [(each.action, each.detail) for each in audit] == [
-        ("announced", "starter-2 as number 1: rollback: too slow")
+        ("rolled back", "starter-2 as number 1: too slow")
     ]
 
 
