@@ -13,13 +13,13 @@ import msgspec
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
+from retrain.label_classes import LabelClasses
 from retrain.label_store import LabelStore
 from retrain.label_stream import LabelStream
 from retrain.patience import BROKEN, StoppedError, Troubles, patiently
 from retrain.settings import RetrainSettings
 from streamapp.cluster.kafka_clients import StalledReadError, open_admin, open_consumer, topic_uuids
 from streamapp.contracts.topics import LABELS
-from streamapp.inference.label_classes import label_limits
 
 TAKE_SECONDS: Final = 0.5
 SETTLE_SECONDS: Final = 60.0
@@ -29,12 +29,16 @@ log = logging.getLogger(__name__)
 Ends = dict[tuple[str, int], int]
 
 
-def follow_labels(settings: RetrainSettings, troubles: Troubles, should_stop: Callable[[], bool]) -> None:
+def follow_labels(
+    settings: RetrainSettings, classes: LabelClasses, troubles: Troubles, should_stop: Callable[[], bool]
+) -> None:
     """Until asked to stop (StoppedError). Raises BrokenPartError, KeyFileError, LabelTopicsError."""
-    _read(settings, troubles, should_stop, lambda _: False)
+    _read(settings, classes, troubles, should_stop, lambda _: False)
 
 
-def catch_up(settings: RetrainSettings, troubles: Troubles, should_stop: Callable[[], bool]) -> None:
+def catch_up(
+    settings: RetrainSettings, classes: LabelClasses, troubles: Troubles, should_stop: Callable[[], bool]
+) -> None:
     """Stores every label that is in the topic now."""
     ends = patiently(lambda: _ends(settings), settings.labels.patience_seconds, should_stop, troubles)
     deadline = time.monotonic() + settings.labels.patience_seconds + SETTLE_SECONDS
@@ -47,11 +51,12 @@ def catch_up(settings: RetrainSettings, troubles: Troubles, should_stop: Callabl
             raise StalledReadError(f"{settings.topics.prefix}{LABELS.name} could not be read to its end")
         return False
 
-    _read(settings, troubles, should_stop, caught_up)
+    _read(settings, classes, troubles, should_stop, caught_up)
 
 
 def _read(
     settings: RetrainSettings,
+    classes: LabelClasses,
     troubles: Troubles,
     should_stop: Callable[[], bool],
     enough: Callable[[LabelStore], bool],
@@ -61,11 +66,10 @@ def _read(
     brisk = msgspec.structs.replace(
         settings, labels=msgspec.structs.replace(settings.labels, patience_seconds=0.0)
     )
-    limits = label_limits(settings.labels.bundle, settings.labels.max_text_chars)
     path, days = Path(settings.store.path), settings.store.unlabelled_days
     with (
         patiently(lambda: LabelStore(path, days), patience, should_stop, troubles) as store,
-        _Reader(lambda: LabelStream(brisk, store, limits)) as reader,
+        _Reader(lambda: LabelStream(brisk, store, classes)) as reader,
     ):
         while not enough(store):
             if should_stop():

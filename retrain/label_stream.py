@@ -21,6 +21,7 @@ from retrain import metrics
 from retrain.core.announcement_audit import announcing_action, announcing_actor, announcing_detail
 from retrain.core.label_intake import BadLabel, lacks_its_post, read_label
 from retrain.core.labels import KnownPost, StoredRecord
+from retrain.label_classes import LabelClasses
 from retrain.label_store import Added, AuditRecord, LabelStore, LabelStoreError, NotedPost
 from retrain.label_topics import LabelTopics
 from retrain.settings import RetrainSettings
@@ -31,7 +32,6 @@ from streamapp.contracts.encoding import clean_text
 from streamapp.contracts.messages import DeadLetterReason, LabelRequest, ModelAnnounced
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.contracts.topics import DEAD_LETTERS
-from streamapp.core.label_rules import LabelLimits
 from streamapp.release import RELEASE
 
 ACK_TIMEOUT_SECONDS: Final = 60
@@ -51,11 +51,11 @@ class Taken(Struct, frozen=True, kw_only=True):
 class LabelStream:
     """The one reader of labels for a store. A context manager; not for several threads."""
 
-    def __init__(self, settings: RetrainSettings, store: LabelStore, limits: LabelLimits) -> None:
+    def __init__(self, settings: RetrainSettings, store: LabelStore, classes: LabelClasses) -> None:
         """Raises LabelStoreError where another process reads labels into the same store, and the client's errors."""
         self._settings = settings
         self._store = store
-        self._limits = limits
+        self._classes = classes
         self._lock = _locked(store)
         try:
             self._topics = LabelTopics(settings)
@@ -136,8 +136,9 @@ class LabelStream:
     ) -> tuple[list[StoredRecord], list[BadLabel]]:
         good: list[StoredRecord] = []
         bad: list[BadLabel] = []
+        limits = self._classes.limits
         for record in labels:
-            read = read_label(record, self._limits, known)
+            read = read_label(record, limits, known)
             if isinstance(read, StoredRecord):
                 good.append(read)
                 label = read.label

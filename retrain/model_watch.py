@@ -25,6 +25,7 @@ from retrain.core.quality import (
     population_stability_index,
 )
 from retrain.core.quality_window import HOUR_MS, FirstPosts, QualityWindow
+from retrain.label_classes import LabelClasses
 from retrain.patience import BROKEN, StoppedError, Troubles, patiently
 from retrain.publish import PublishedModels
 from retrain.run_book import RunBookError, write_kept
@@ -52,10 +53,17 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 class ModelWatch:
-    """`seen` is None until the log of announcements was read once."""
+    """`seen` is None until the log of announcements was read once; `classes` are told every other champion."""
 
-    def __init__(self, settings: RetrainSettings, models: PublishedModels, troubles: Troubles) -> None:
+    def __init__(
+        self,
+        settings: RetrainSettings,
+        models: PublishedModels,
+        troubles: Troubles,
+        classes: LabelClasses | None = None,
+    ) -> None:
         self._settings = settings
+        self._classes = classes
         self._models = models
         self._troubles = troubles
         self._window = QualityWindow(settings.quality.window_hours)
@@ -182,6 +190,8 @@ class ModelWatch:
             self._given = ()
         else:
             self._given = gate_reference(manifest.metrics)
+            if self._classes is not None:
+                self._classes.follow(manifest)
             metrics.CHAMPION_MADE_SECONDS.set(_unix_seconds(manifest.created_at))
         self._first = FirstPosts(self._settings.quality.reference_posts, self._kept_reference(champion))
 

@@ -23,7 +23,8 @@ def run_once(parts: ServiceParts, should_stop: Callable[[], bool], *, if_due: bo
     """The ended run; None where `if_due` and nothing was. Raises BusyError, StoppedError, BrokenPartError."""
     try:
         with parts.book.locked(SERVICE_LOCK):
-            catch_up(parts.settings, parts.show, should_stop)
+            _follow_champion(parts, should_stop)
+            catch_up(parts.settings, parts.classes, parts.show, should_stop)
     except BusyError:
         pass  # a service keeps the labels up to now
     ended = one_run(parts, _trigger(parts, should_stop, by_hand=not if_due), should_stop)
@@ -33,6 +34,12 @@ def run_once(parts: ServiceParts, should_stop: Callable[[], bool], *, if_due: bo
         except StoppedError:
             log.info("stopped while MLflow was told: the next call goes on with it")
     return ended
+
+
+def _follow_champion(parts: ServiceParts, should_stop: Callable[[], bool]) -> None:
+    """Labels may name the champion's classes; of one that cannot be read those before it hold."""
+    watch = ModelWatch(parts.settings, parts.models, parts.show, parts.classes)
+    patiently(watch.look, parts.settings.run.patience_seconds, should_stop, parts.show)
 
 
 def _trigger(parts: ServiceParts, should_stop: Callable[[], bool], *, by_hand: bool) -> Trigger | None:

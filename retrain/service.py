@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from retrain import metrics
 from retrain.core.trigger import Trigger, due
+from retrain.label_classes import LabelClasses
 from retrain.label_store import LabelStore, LabelStoreError
 from retrain.model_watch import ModelWatch
 from retrain.patience import BrokenPartError, StoppedError, part_of, patiently
@@ -40,7 +41,9 @@ log = logging.getLogger(__name__)
 
 
 class ServiceParts(Struct, frozen=True, kw_only=True):
-    """What the service is made of. `follow_labels` stores labels until asked to stop, and raises when it cannot."""
+    """What the service is made of. `follow_labels` stores labels until asked to stop, and raises when it cannot; which
+    classes they may name stands in `classes`.
+    """
 
     settings: RetrainSettings
     book: RunBook
@@ -49,6 +52,7 @@ class ServiceParts(Struct, frozen=True, kw_only=True):
     show: RunShow
     vitals: Vitals
     follow_labels: Follow
+    classes: LabelClasses
     tracks: TrackKeeper | None = None
 
 
@@ -84,8 +88,9 @@ class RetrainService:
     def __init__(self, parts: ServiceParts) -> None:
         self._parts = parts
         self._closing = Event()
-        self._watch = ModelWatch(parts.settings, parts.models, parts.show)
-        self._followers = [_Follower("labels", parts.follow_labels), _Follower("models", self._watch.run)]
+        self._watch = ModelWatch(parts.settings, parts.models, parts.show, parts.classes)
+        self._labels = _Follower("labels", parts.follow_labels)
+        self._followers = [_Follower("models", self._watch.run)]
         if parts.tracks is not None:
             self._followers.append(_Follower("tracking", partial(parts.tracks.follow, self._champion)))
         self._run: Future[RunRecord | None] | None = None
@@ -111,6 +116,10 @@ class RetrainService:
             self._check_run()
             for follower in self._followers:
                 follower.check(pool, self._watch_stop, patient=self._run is not None)
+            if (
+                self._watch.seen is not None
+            ):  # else a label that names a class of the champion's alone would be refused
+                self._labels.check(pool, self._watch_stop, patient=self._run is not None)
             if time.monotonic() >= look_at and self._watch.seen is not None:
                 vitals.ready("worker")
                 self._look(pool)

@@ -33,7 +33,8 @@ class StoreSettings(SettingsGroup, frozen=True, kw_only=True):
 
 
 class LabelSettings(SettingsGroup, frozen=True, kw_only=True):
-    """How `labels` is read. `bundle` is the folder whose topics a label may name; empty: the starter model.
+    """How `labels` is read. `bundle` is the folder of the first champion, whose topics a label may name until the
+    announced one is known; empty: the starter model.
 
     A broker or a store that fails is tried again for `patience_seconds`, then the process ends.
     """

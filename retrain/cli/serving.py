@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 
 from retrain.author_key import KeyFileError
 from retrain.cli.options import EXIT_BROKER, EXIT_STORE, EXIT_USAGE, console, stop
+from retrain.label_classes import LabelClasses
 from retrain.label_following import follow_labels
 from retrain.label_store import LabelStoreError
 from retrain.label_topics import LabelTopicsError
@@ -28,6 +29,7 @@ from retrain.track_keeping import keeper_of
 from streamapp.cluster.kafka_clients import StalledReadError
 from streamapp.contracts.bundle import BundleError
 from streamapp.health import Vitals
+from streamapp.inference.label_classes import label_limits
 from streamapp.settings import SettingsError
 
 EXIT_BUSY: Final = 8
@@ -82,6 +84,8 @@ def parts_of(settings: RetrainSettings, vitals: Vitals) -> ServiceParts:
         grace_seconds=run.grace_seconds,
     )
     show, book = RunShow(vitals, console), RunBook(Path(run.folder))
+    labels = settings.labels
+    classes = LabelClasses(label_limits(labels.bundle, labels.max_text_chars))
     return ServiceParts(
         settings=settings,
         book=book,
@@ -89,7 +93,8 @@ def parts_of(settings: RetrainSettings, vitals: Vitals) -> ServiceParts:
         child=ChildRunner(limits),
         show=show,
         vitals=vitals,
-        follow_labels=lambda should_stop: follow_labels(settings, show, should_stop),
+        follow_labels=lambda should_stop: follow_labels(settings, classes, show, should_stop),
+        classes=classes,
         tracks=keeper_of(settings, book),
     )
 

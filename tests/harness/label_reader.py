@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from retrain import label_topics
+from retrain.label_classes import LabelClasses
 from retrain.label_store import LabelStore
 from retrain.label_stream import LabelStream
 from retrain.settings import load_retrain_settings
@@ -18,8 +19,8 @@ BATCH_RECORDS = 3
 def main() -> None:
     label_topics.POLL_RECORDS = BATCH_RECORDS  # type: ignore[misc]  # the constant of a program of its own
     settings = load_retrain_settings(Path(sys.argv[1]), {})
-    limits = label_limits(settings.labels.bundle, settings.labels.max_text_chars)
-    with LabelStore(Path(settings.store.path)) as store, LabelStream(settings, store, limits) as stream:
+    classes = LabelClasses(label_limits(settings.labels.bundle, settings.labels.max_text_chars))
+    with LabelStore(Path(settings.store.path)) as store, LabelStream(settings, store, classes) as stream:
         print("reading", flush=True)
         while True:
             print(stream.take(0.2).records, flush=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from retrain.label_store import LabelStore
@@ -29,7 +30,7 @@ from retrain.settings import (
     TrackingSettings,
 )
 from streamapp.cluster.announcements import announce, read_champions
-from streamapp.contracts.bundle import read_bundle
+from streamapp.contracts.bundle import read_bundle, write_bundle
 from streamapp.contracts.champion import Announcer, Champion, announcement, first_champion
 from streamapp.contracts.codec import encode
 from streamapp.contracts.messages import Label, Post, ScoredPost, SentimentVerdict, SourceOffset, Verdict
@@ -101,6 +102,21 @@ class RetrainHouse:
             sent = [producer.send(topic, key=label.post_id.encode(), value=encode(label)) for label in labels]
             for each in sent:
                 each.get(timeout=30)
+
+    def with_topic(self, topic: str) -> Path:
+        """A bundle as the first one, with one more topic in its manifest: enough for who does not run it."""
+        first = read_bundle(self.bundle)
+        topics = (*(first.manifest.outputs.topic or ()), topic)
+        outputs = msgspec.structs.replace(first.manifest.outputs, topic=topics)
+        manifest = msgspec.structs.replace(first.manifest, version=topic, outputs=outputs, files={})
+        files: dict[str, bytes | Path] = {name: first.path(name) for name in first.manifest.files}
+        return write_bundle(self.folder / f"with-{topic}", manifest, files).folder
+
+    def label_topic(self, post_id: str, topic: str) -> None:
+        """A person says what a post is about."""
+        label = Label(post_id=post_id, text="coins", channel="chat", topic=topic, author="ann",
+                      labelled_at_ms=1_790_000_000_000, origin="person")  # fmt: skip
+        self.publish_labels([label])
 
     def publish_scored(
         self, verdict: SentimentVerdict, posts: int, first: int = 0, version: str = "tiny-1"

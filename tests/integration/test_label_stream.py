@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from retrain import metrics
+from retrain.label_classes import LabelClasses
 from retrain.label_store import LabelStore, LabelStoreError
 from retrain.label_stream import LabelStream, Taken
 from retrain.label_topics import LabelTopicsError
@@ -60,7 +61,10 @@ def settings(broker: str, topic_prefix: str, tmp_path: Path) -> RetrainSettings:
 
 @contextmanager
 def reading(settings: RetrainSettings) -> Iterator[tuple[LabelStore, LabelStream]]:
-    with LabelStore(Path(settings.store.path)) as store, LabelStream(settings, store, LIMITS) as stream:
+    with (
+        LabelStore(Path(settings.store.path)) as store,
+        LabelStream(settings, store, LabelClasses(LIMITS)) as stream,
+    ):
         yield store, stream
 
 
@@ -181,7 +185,7 @@ def test_one_store_has_one_reader(settings: RetrainSettings) -> None:
         LabelStore(Path(settings.store.path)) as store,
         pytest.raises(LabelStoreError, match="another process reads"),
     ):
-        LabelStream(settings, store, LIMITS)
+        LabelStream(settings, store, LabelClasses(LIMITS))
 
 
 def test_missing_topics_are_named_at_once(broker: str, topic_prefix: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from retrain.label_store import LabelStore
 from retrain.run_book import RunBook, Since
 from retrain.settings import ModelStoreSettings, QualitySettings, RunSettings, ScheduleSettings
 from streamapp.contracts.champion import Champion
@@ -71,6 +72,15 @@ def test_falling_quality_is_due_for_once_too(
     house.publish_scored(SentimentVerdict("negative", 0.45, 0.35, 0.2), 900, first=1_000)
     assert house.once("--if-due") == 0, house.log()
     assert (house.runs()[0].trigger.kind, house.runs()[0].result) == ("quality", "promoted")
+
+
+def test_labels_may_name_the_classes_of_the_announced_champion(house: RetrainHouse) -> None:
+    house.announce_as_a_person(house.with_topic("crypto"))
+    house.label_topic("p1", "crypto")
+    house.label_topic("p2", "weather")
+    assert house.once(mode="refuse") == 0, house.log()
+    with LabelStore(Path(house.settings.store.path)) as store:
+        assert [(label.post_id, label.topic) for label in store.current()] == [("p1", "crypto")]
 
 
 def test_a_refused_candidate_is_not_announced_and_its_reason_is_said(house: RetrainHouse) -> None:

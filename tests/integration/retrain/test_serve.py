@@ -64,6 +64,20 @@ def test_enough_labels_begin_a_run_and_too_few_do_not(house: RetrainHouse, serve
     assert len(house.runs()) == 1
 
 
+def test_a_new_champion_brings_the_classes_that_labels_may_name(house: RetrainHouse, serve: Serve) -> None:
+    serve(house)
+    wait_until(lambda: house.page("readyz") and house.page("readyz")[0] == 200, 60, "ready")  # type: ignore[index]
+    house.label_topic("p1", "crypto")
+    refused = 'streamapp_retrain_labels_refused_total{reason="bad_label"}'
+    wait_until(
+        lambda: f"{refused} 1.0" in (house.page("metrics") or (0, ""))[1], 30, "an unknown class refused"
+    )
+    house.announce_as_a_person(house.with_topic("crypto"))
+    wait_until(lambda: metric(house, "streamapp_retrain_champion_sequence") == 1, 30, "the new champion seen")
+    house.label_topic("p2", "crypto")
+    wait_until(lambda: house.stored_labels() == 1, 30, "the label that names its class is stored")
+
+
 def test_falling_quality_begins_a_run_where_there_is_something_to_learn_from(
     cluster: Callable[..., TestCluster], tiny_bundle: Path, tmp_path: Path, serve: Serve
 ) -> None:
