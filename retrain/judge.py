@@ -18,6 +18,7 @@ from retrain.core.evaluation import (
     NameSwaps,
     SetEvaluation,
     evaluate,
+    gate_pairs,
     moved_by_channel,
     name_swaps,
 )
@@ -35,9 +36,10 @@ from retrain.core.promotion import (
 )
 from retrain.core.quality import HeadQuality, quality_of_answers
 from retrain.core.run_settings import GateSettings
-from retrain.judging_posts import JudgingPosts, texts_of, with_name
+from retrain.judging_posts import JudgingPosts, read_golden, texts_of, with_name
 from streamapp.contracts.bundle import Bundle, BundleError, read_bundle
-from streamapp.contracts.manifest import MODEL_FILE, TOKENIZER_FILE
+from streamapp.contracts.evidence import GatePairs, ParitySample, ParityText
+from streamapp.contracts.manifest import MODEL_FILE, TOKENIZER_FILE, Precision
 from streamapp.core.company_spans import Span, WordLabels, company_spans
 from streamapp.inference.graph_session import BundleUnfitError
 from streamapp.inference.onnx_model import NotFiniteError, OnnxModel, Prediction
@@ -47,13 +49,18 @@ from streamapp.settings import ModelSettings
 SWAPPED_NAMES = ("Apple", "Siemens", "Toyota", "Petrobras", "Infosys")
 _TIMED_POSTS, _TIMED_ROUNDS = 48, 7
 _BATCH_CHECK_POSTS = 64
+# Of the golden set that ships, since a bundle carries no text of an installation.
+_PARITY_EVERY = 8
+# Processors and CUDA sum in other orders, and roundings to 8 bits multiply that.
+_PARITY_TOLERANCE: dict[Precision, float] = {"fp32": 0.005, "fp16": 0.01, "int8": 0.05}
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
     """The decision and all that it rests on; `measured` is None where the candidate could not even answer.
 
     `moved`: channel, old sentiment, new sentiment to judged posts. `quality_reference`: what the candidate says of the
-    posts that were drawn uniformly from the stream, to compare later ones with.
+    posts that were drawn uniformly from the stream, to compare later ones with. `pairs` and `parity` are what workers
+    read before they serve it (contracts/evidence.py).
     """
 
     decision: Decision
@@ -61,6 +68,18 @@ class Judgement(Struct, frozen=True, kw_only=True):
     measured: Measured | None = None
     moved: dict[str, dict[str, dict[str, int]]] = {}
     quality_reference: tuple[HeadQuality, ...] = ()
+    pairs: GatePairs | None = None
+    parity: ParitySample | None = None
+
+
+class _Measurement(Struct, frozen=True, kw_only=True):
+    """All that answers of both models give."""
+
+    measured: Measured
+    moved: dict[str, dict[str, dict[str, int]]]
+    quality_reference: tuple[HeadQuality, ...]
+    pairs: GatePairs
+    parity: ParitySample
 
 
 class _Refusal(Exception):
@@ -82,15 +101,17 @@ def judge(
     old = _load(read_bundle(champion))
     try:
         new = _candidate(candidate, old)
-        measured, moved, reference = _measure(old, new, posts, gate)
+        found = _measure(old, new, posts, gate)
     except _Refusal as refusal:
         return Judgement(decision=refused(refusal.reasons), exported=exported)
     return Judgement(
-        decision=decide(measured, exported, gate),
+        decision=decide(found.measured, exported, gate),
         exported=exported,
-        measured=measured,
-        moved=moved,
-        quality_reference=reference,
+        measured=found.measured,
+        moved=found.moved,
+        quality_reference=found.quality_reference,
+        pairs=found.pairs,
+        parity=found.parity,
     )
 
 
@@ -147,7 +168,7 @@ def _load(bundle: Bundle) -> OnnxModel:
 
 def _measure(
     champion: OnnxModel, candidate: OnnxModel, posts: JudgingPosts, gate: GateSettings
-) -> tuple[Measured, dict[str, dict[str, dict[str, int]]], tuple[HeadQuality, ...]]:
+) -> _Measurement:
     everything = [*posts.golden, *posts.audit]
     texts = texts_of(everything)
     before = answers(champion, texts)
@@ -155,6 +176,7 @@ def _measure(
         after = answers(candidate, texts)
         difference, equal = _batch_difference(candidate, texts[:_BATCH_CHECK_POSTS])
         swaps = _name_swaps(champion, candidate, posts.golden)
+        parity = _parity(candidate)
     except NotFiniteError as error:
         _refuse("not_finite", str(error), error)
     old_ms, new_ms = _latencies_ms(champion, candidate, texts[:_TIMED_POSTS])
@@ -173,7 +195,33 @@ def _measure(
     )
     drawn = _part(after, slice(len(posts.golden), None))
     reference = quality_of_answers([post.channel for post in posts.audit], drawn.labels, drawn.probabilities)
-    return measured, moved_by_channel(everything, before, after), reference
+    pairs = GatePairs(against=champion.manifest.digest, pairs=gate_pairs(everything, before, after))
+    return _Measurement(
+        measured=measured,
+        moved=moved_by_channel(everything, before, after),
+        quality_reference=reference,
+        pairs=pairs,
+        parity=parity,
+    )
+
+
+def _parity(candidate: OnnxModel) -> ParitySample:
+    """What the candidate says here of written texts: every machine that is to serve it must say the same."""
+    texts = [post.text for post in read_golden(None)[::_PARITY_EVERY]]
+    said = answers(candidate, texts)
+    return ParitySample(
+        tolerance=_PARITY_TOLERANCE[candidate.manifest.precision],
+        texts=tuple(
+            ParityText(
+                text=text,
+                probabilities={
+                    head: tuple(round(float(each), 6) for each in rows[place])
+                    for head, rows in said.probabilities.items()
+                },
+            )
+            for place, text in enumerate(texts)
+        ),
+    )
 
 
 def _set_evaluations(

@@ -15,6 +15,7 @@ from retrain.judge import Judgement
 from retrain.model_card import model_card
 from retrain.whole_file import write_whole
 from streamapp.contracts.bundle import read_bundle, write_bundle
+from streamapp.contracts.evidence import GATE_PAIRS_FILE, PARITY_FILE
 from streamapp.contracts.manifest import REPORT_FILE
 
 CARD_FILE = "README.md"
@@ -77,7 +78,8 @@ def write_candidate_bundle(
 
     `manifest.metrics.gate` has the decision, the figures, and per channel how judged posts moved from the champion's
     sentiments to the candidate's (the prior for putting both versions' counts on one scale); `quality_reference` is
-    what estimated quality in service is compared with (core/quality.py).
+    what estimated quality in service is compared with (core/quality.py). `parity.json` and `gate_pairs.json` are for
+    workers (contracts/evidence.py).
     """
     if folder.exists():
         return read_bundle(folder).folder
@@ -103,9 +105,16 @@ def write_candidate_bundle(
         **pictures,
         REPORT_FILE: report_of(judgement, split, request),
         CARD_FILE: model_card(manifest, judgement, sides, sorted(pictures)).encode(),
+        **_evidence(judgement),
     }
     write_bundle(folder, manifest, files)
     return read_bundle(folder).folder
+
+
+def _evidence(judgement: Judgement) -> dict[str, bytes]:
+    """What workers read before they serve it; none of a candidate that could not answer."""
+    found = {PARITY_FILE: judgement.parity, GATE_PAIRS_FILE: judgement.pairs}
+    return {name: msgspec.json.encode(each) + b"\n" for name, each in found.items() if each is not None}
 
 
 def _sentiment_confusion(judgement: Judgement) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from scipy.stats import binomtest
 
 from retrain.core.company_labels import SpanEvaluation, evaluate_spans
 from retrain.core.figures import HeadFigures, head_figures
-from streamapp.contracts.messages import Channel, Sentiment
+from streamapp.contracts.messages import Channel, Sentiment, SwapPair
 from streamapp.core.company_spans import Span
 
 Head = Literal["sentiment", "topic"]
@@ -262,6 +263,31 @@ def _slices(posts: Sequence[JudgedPost], champion: Answers, candidate: Answers) 
         )
         for name, pairs in sorted(right.items())
     )
+
+
+def gate_pairs(posts: Sequence[JudgedPost], champion: Answers, candidate: Answers) -> tuple[SwapPair, ...]:
+    """How many judged posts have each pair of verdicts, as a shadow run counts them; none without sentiments."""
+    if "sentiment" not in champion.labels or "sentiment" not in candidate.labels:
+        return ()
+    nothing: list[str | None] = [None] * len(posts)
+    old_topics = champion.called("topic") if "topic" in champion.labels else nothing
+    new_topics = candidate.called("topic") if "topic" in candidate.labels else nothing
+    channels = [post.channel for post in posts]
+    olds, news = champion.called("sentiment"), candidate.called("sentiment")
+    counts = Counter(zip(channels, old_topics, olds, news, new_topics, strict=True))
+    pairs = [
+        {
+            "channel": channel,
+            "topic": topic,
+            "old": old,
+            "new": new,
+            "posts": count,
+            "new_topic": None if new_topic == topic else new_topic or "",
+        }
+        for (channel, topic, old, new, new_topic), count in counts.items()
+    ]
+    found = msgspec.convert(pairs, tuple[SwapPair, ...])
+    return tuple(sorted(found, key=msgspec.json.encode))
 
 
 def moved_by_channel(

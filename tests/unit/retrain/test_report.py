@@ -17,9 +17,13 @@ from retrain.core.promotion import Exported  # noqa: E402
 from retrain.core.run_request import RetrainRequest  # noqa: E402
 from retrain.core.run_settings import GateSettings  # noqa: E402
 from retrain.judge import Judgement, judge  # noqa: E402
-from retrain.judging_posts import JudgingPosts  # noqa: E402
+from retrain.judging_posts import JudgingPosts, read_golden  # noqa: E402
 from retrain.report import figures_of, write_candidate_bundle, write_report  # noqa: E402
 from streamapp.contracts.bundle import read_bundle  # noqa: E402
+from streamapp.contracts.evidence import gate_pairs, parity_sample  # noqa: E402
+from streamapp.inference.model_loader import proof  # noqa: E402
+from streamapp.inference.onnx_model import OnnxModel  # noqa: E402
+from streamapp.settings import ModelSettings  # noqa: E402
 from tests.gate_bundles import CHAMPION_MADE, judging_posts, not_a_number, word_bundle  # noqa: E402
 
 GATE = GateSettings(bootstrap_rounds=50)
@@ -52,6 +56,38 @@ def test_the_bundle_holds_the_judged_files_and_what_was_measured(tmp_path: Path)
     moved = [count for olds in gate["moved"].values() for news in olds.values() for count in news.values()]
     assert sum(moved) == 240
     assert write_candidate_bundle(tmp_path / "out", draft, judgement, SPLIT, request(tmp_path)) == folder
+
+
+def test_the_bundle_holds_the_evidence_that_workers_read(tmp_path: Path) -> None:
+    draft = word_bundle(tmp_path / "draft")
+    judgement = judged(tmp_path, draft)
+    bundle = read_bundle(write_candidate_bundle(tmp_path / "out", draft, judgement, SPLIT, request(tmp_path)))
+    champion = read_bundle(tmp_path / "champion").manifest
+    pairs = gate_pairs(bundle, champion.digest)
+    assert sum(pair.posts for pair in pairs) == 240
+    moved = {(pair.channel, pair.old, pair.new) for pair in pairs if pair.old != pair.new}
+    assert {new for _, _, new in moved} == {"positive"}  # the champion does not know that a share soars
+    assert gate_pairs(bundle, "another champion") == ()
+
+    sample = parity_sample(bundle)
+    assert sample is not None
+    assert {each.text for each in sample.texts} <= {post.text for post in read_golden(None)}
+    model = OnnxModel.load(bundle, ModelSettings(sessions=1))
+    model.warm_up()
+    assert proof(model) is None
+
+
+def test_a_worker_refuses_a_bundle_that_says_something_else_than_where_it_was_judged(tmp_path: Path) -> None:
+    draft = word_bundle(tmp_path / "draft")
+    judgement = judged(tmp_path, draft)
+    blind = word_bundle(
+        tmp_path / "blind", version="3", unknown=("soars", "plunges", "profit", "falls", "losses")
+    )
+    folder = write_candidate_bundle(tmp_path / "out", blind, judgement, SPLIT, request(tmp_path))
+    model = OnnxModel.load(read_bundle(folder), ModelSettings(sessions=1))
+    refuse = proof(model)
+    assert refuse is not None
+    assert refuse.cause == "parity"
 
 
 def test_the_card_is_one_that_hugging_face_reads_and_no_source_name_breaks_it(tmp_path: Path) -> None:
