@@ -178,6 +178,11 @@ class LabelStore:
         hashed = self._key.author(author)
         return self._erase(("author", hashed), "author", hashed, actor)
 
+    def posts_of(self, author: str) -> frozenset[str]:
+        """The ids of all posts that this person labelled."""
+        rows = self._rows("SELECT DISTINCT post_id FROM label WHERE author = ?", (self._key.author(author),))
+        return frozenset(row["post_id"] for row in rows)
+
     def was_erased(self, label: Label) -> bool:
         """Whether `add` would refuse this label because its post or author was erased."""
         return self._was_erased(label.post_id, self._author(label), label.labelled_at_ms)

@@ -28,6 +28,7 @@ from retrain.run_facts import facts_of, note_wanted, now_ms, tell
 from retrain.run_show import RunShow
 from retrain.runs import ChildRunner
 from retrain.settings import RetrainSettings
+from retrain.snapshots import erase_waiting
 from retrain.track_keeping import TrackKeeper
 from streamapp.contracts.champion import Champion
 from streamapp.health import Vitals
@@ -197,6 +198,7 @@ def one_run(
     with parts.book.locked(RUN_LOCK):
 
         def begin() -> RunRecord | None:
+            erase_waiting(parts.book)
             open_run = parts.book.open_run()
             return open_run or (parts.book.new_run(trigger, now_ms()) if trigger else None)
 
@@ -208,6 +210,10 @@ def one_run(
         ended = driver.finish(run)
         if parts.tracks is not None:
             parts.tracks.set_aside(ended)
+        try:
+            erase_waiting(parts.book)
+        except RunBookError as error:
+            log.error("what was erased is still in a run's folder, until the next run or erasure: %s", error)
         parts.book.tidy(parts.settings.run.keep)
         if ended.champion is not None:
             parts.models.tidy(ended.champion)

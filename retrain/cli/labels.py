@@ -15,6 +15,7 @@ from rich.table import Table
 
 from retrain.cli.options import (
     EXIT_NOTHING,
+    EXIT_STORE,
     EXIT_USAGE,
     ConfigFile,
     JsonFile,
@@ -25,6 +26,8 @@ from retrain.cli.options import (
     write_json,
 )
 from retrain.label_store import ERASER, Erased
+from retrain.run_book import RunBookError
+from retrain.snapshots import SnapshotsErased, erase_from_snapshots
 from streamapp.contracts.messages import LabelOrigin
 from streamapp.core.foreign_text import printable
 from streamapp.core.payload_time import parse_time
@@ -74,21 +77,32 @@ def erase(
     """Take a post or an author out of the store for good; what Kafka still holds of it is refused on re-reading.
 
     Exit code 0: erased; 2: wrong use; 4: there was nothing (it is refused from now on all the same); 5: the store
-    failed. Exports, published bundles and Kafka's own records (`labels` 7 days, `dead-letters` 30) are not touched.
+    or the disk failed, and the same command goes on. Snapshots of past runs lose their lines too, a run under way when
+    it ends. Exports, published bundles and Kafka's own records (`labels` 7 days, `dead-letters` 30) are not touched.
     """
     if (post is None) == (author is None):
         raise stop("say what: --post ID or --author NAME", EXIT_USAGE)
     by = actor or _login()
-    with open_store(settings_from(config)) as store:
+    settings = settings_from(config)
+    runs = Path(settings.run.folder)
+    with open_store(settings) as store:
+        # Snapshots first, since of an author nobody could tell afterwards which lines they were; and once more, since a
+        # run may have begun meanwhile.
+        gone = store.posts_of(author) if author is not None else frozenset({post or ""})
+        snapshots = _erase_from(runs, gone)
         erased: Erased = (
             store.erase_author(author, by) if author is not None else store.erase_post(post or "", by)
         )
+        snapshots = snapshots.and_then(_erase_from(runs, gone))
     out = speaker(json_file)
     out.print(f"erased {erased.labels} labels and {erased.posts} posts")
+    out.print(f"and {snapshots.snapshot_lines} lines of the snapshots of {snapshots.runs} runs in {runs}")
+    for run_id in snapshots.waiting:
+        out.print(f"run {run_id} is under way and does so when it ends")
     if not erased.wiped:
         out.print("a reader still holds old pages of the file: run this again when it has ended")
-    write_json(erased, json_file)
-    if not erased.labels and not erased.posts:
+    write_json({**msgspec.structs.asdict(erased), **msgspec.structs.asdict(snapshots)}, json_file)
+    if not erased.labels and not erased.posts and not snapshots.snapshot_lines:
         raise typer.Exit(EXIT_NOTHING)
 
 
@@ -111,6 +125,13 @@ def audit(
         table.add_row(at, printable(each.actor), printable(each.action), printable(each.detail))
     speaker(json_file).print(table)
     write_json(found, json_file)
+
+
+def _erase_from(runs: Path, post_ids: frozenset[str]) -> SnapshotsErased:
+    try:
+        return erase_from_snapshots(runs, post_ids)
+    except RunBookError as error:
+        raise stop(f"snapshots of runs, run this again: {error}", EXIT_STORE) from error
 
 
 def _login() -> str:
