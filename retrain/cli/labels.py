@@ -13,21 +13,11 @@ import msgspec
 import typer
 from rich.table import Table
 
-from retrain.cli.options import (
-    EXIT_NOTHING,
-    EXIT_STORE,
-    EXIT_USAGE,
-    ConfigFile,
-    JsonFile,
-    open_store,
-    settings_from,
-    speaker,
-    stop,
-    write_json,
-)
+from retrain.cli.options import EXIT_NOTHING, EXIT_STORE, ConfigFile, open_store, settings_from
 from retrain.label_store import ERASER, Erased
 from retrain.run_book import RunBookError
 from retrain.snapshots import SnapshotsErased, erase_from_snapshots
+from streamapp.console import EXIT_USAGE, JsonFile, speaker, stop, write_json
 from streamapp.contracts.messages import LabelOrigin
 from streamapp.core.foreign_text import printable
 from streamapp.core.payload_time import parse_time

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from retrain.cli.options import ConfigFile, JsonFile, settings_from, speaker, write_json
+from retrain.cli.options import ConfigFile, settings_from
 from retrain.cli.serving import (
     STALL_TIMEOUT_SECONDS,
     log_to_stderr,
@@ -15,6 +15,7 @@ from retrain.cli.serving import (
 from retrain.one_run import run_once
 from retrain.patience import StoppedError
 from retrain.run_book import RunRecord
+from streamapp.console import JsonFile, speaker, write_json
 from streamapp.health import Vitals
 
 EXIT_FAILED: Final = 6

@@ -1,23 +1,18 @@
-"""What commands of `retrain` have in common: --config, --json, exit codes, errors as one line."""
+"""What commands of `retrain` have in common: --config, the store, exit codes of its own."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import msgspec
 import typer
-from kafka.errors import KafkaError
-from rich.console import Console
 
 from retrain.author_key import KeyFileError
 from retrain.label_store import LabelStore, LabelStoreError
 from retrain.settings import RetrainSettings, load_retrain_settings
+from streamapp.console import EXIT_USAGE, stop
 from streamapp.settings import SettingsError
 
-EXIT_USAGE: Final = 2
-EXIT_BROKER: Final = 3
 EXIT_NOTHING: Final = 4
 EXIT_STORE: Final = 5
 
@@ -25,13 +20,6 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Settings file (TOML); else RETRAIN_CONFIG names it."),
 ]
-JsonFile = Annotated[
-    str | None,
-    typer.Option("--json", metavar="FILE", help="Write the result as JSON to FILE, or - for stdout."),
-]
-
-console = Console(soft_wrap=True, highlight=False, markup=False)
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 def settings_from(config: Path | None) -> RetrainSettings:
@@ -53,35 +41,3 @@ def open_store(settings: RetrainSettings) -> Iterator[LabelStore]:
             yield store
     except (LabelStoreError, KeyFileError) as error:
         raise stop(str(error), EXIT_STORE) from error
-
-
-@contextlib.contextmanager
-def broker_errors(settings: RetrainSettings) -> Iterator[None]:
-    """Turns what Kafka clients raise inside into one line and exit code 3."""
-    try:
-        yield
-    except KafkaError as error:
-        name = type(error).__name__
-        raise stop(f"Kafka at {settings.broker.bootstrap}: {name}: {error}", EXIT_BROKER) from error
-
-
-def stop(message: str, code: int) -> typer.Exit:
-    """Prints `message` to stderr; raise what it returns."""
-    errors.print(message, style="red")
-    return typer.Exit(code)
-
-
-def speaker(json_file: str | None) -> Console:
-    """Where words for people go: not to stdout while that carries JSON."""
-    return errors if json_file == "-" else console
-
-
-def write_json(result: Any, json_file: str | None) -> None:
-    """Writes `result` where --json says, if it does."""
-    if json_file is None:
-        return
-    content = msgspec.json.format(msgspec.json.encode(result)) + b"\n"
-    if json_file == "-":
-        sys.stdout.write(content.decode())
-    else:
-        Path(json_file).write_bytes(content)

@@ -8,8 +8,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from retrain.cli.options import EXIT_STORE, ConfigFile, JsonFile, settings_from, speaker, stop, write_json
+from retrain.cli.options import EXIT_STORE, ConfigFile, settings_from
 from retrain.run_book import RunBook, RunBookError, RunRecord
+from streamapp.console import JsonFile, speaker, stop, write_json
 from streamapp.core.foreign_text import printable
 
 Newest = Annotated[int, typer.Option("--newest", min=1, help="How many runs, counted from the newest.")]

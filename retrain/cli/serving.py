@@ -13,7 +13,7 @@ from typing import Final
 from kafka.errors import KafkaError
 
 from retrain.author_key import KeyFileError
-from retrain.cli.options import EXIT_BROKER, EXIT_STORE, EXIT_USAGE, console, stop
+from retrain.cli.options import EXIT_STORE
 from retrain.label_classes import LabelClasses
 from retrain.label_following import follow_labels
 from retrain.label_store import LabelStoreError
@@ -27,6 +27,7 @@ from retrain.service import ServiceParts
 from retrain.settings import RetrainSettings
 from retrain.track_keeping import keeper_of
 from streamapp.cluster.kafka_clients import StalledReadError
+from streamapp.console import EXIT_BROKER, EXIT_USAGE, console, stop
 from streamapp.contracts.bundle import BundleError
 from streamapp.health import Vitals
 from streamapp.inference.label_classes import label_limits

@@ -8,7 +8,8 @@ import typer
 from rich.text import Text
 
 from streamapp.cli.follow import PIPE_WIDTH, Follow, Listing, Since, company_names, list_or_follow
-from streamapp.cli.options import BrokerOption, ConfigFile, JsonFile, settings_from, speaker
+from streamapp.cli.options import BrokerOption, ConfigFile, settings_from
+from streamapp.console import JsonFile, speaker
 from streamapp.contracts.messages import Alert
 from streamapp.contracts.topics import ALERTS
 from streamapp.local.alert_card import CardStyle, alert_lines

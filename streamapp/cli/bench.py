@@ -12,7 +12,7 @@ import typer
 from kafka.errors import KafkaError
 from rich.text import Text
 
-from streamapp.cli.options import EXIT_USAGE, JsonFile, errors, speaker, stop, write_json
+from streamapp.console import EXIT_USAGE, JsonFile, errors, speaker, stop, write_json
 from streamapp.starter import STARTER_MODEL
 
 EXIT_FAILED: Final = 1

@@ -9,9 +9,10 @@ from kafka.errors import KafkaError
 
 from streamapp import metrics
 from streamapp.bridge.service import Bridge, TopicMissingError
-from streamapp.cli.options import EXIT_BROKER, EXIT_USAGE, BrokerOption, ConfigFile, settings_from, stop
+from streamapp.cli.options import BrokerOption, ConfigFile, settings_from
 from streamapp.cli.worker import LOG_FORMAT
 from streamapp.cluster.kafka_clients import StalledReadError
+from streamapp.console import EXIT_BROKER, EXIT_USAGE, stop
 from streamapp.health import HealthServer, Vitals
 
 

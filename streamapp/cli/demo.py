@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 from rich.console import Console
 from rich.text import Text
 
-from streamapp.cli.options import JsonFile, errors, speaker, write_json
+from streamapp.console import JsonFile, errors, speaker, write_json
 
 if TYPE_CHECKING:
     from streamapp.local.alert_card import NameOf

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from streamapp.cli.models import RETRAIN_PACKAGES
-from streamapp.cli.options import EXIT_USAGE, JsonFile, errors, speaker, stop, write_json
+from streamapp.console import EXIT_USAGE, JsonFile, errors, speaker, stop, write_json
 
 if TYPE_CHECKING:
     from streamapp.local.demo_house import DemoHouse

@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from streamapp.cli.options import BrokerOption, ConfigFile, JsonFile, settings_from, speaker, write_json
+from streamapp.cli.options import BrokerOption, ConfigFile, settings_from
 from streamapp.cluster.checkup import Finding, check_cluster
 from streamapp.cluster.host_checkup import check_host
+from streamapp.console import JsonFile, speaker, write_json
 from streamapp.starter import STARTER_MODEL
 
 EXIT_FAILURES = 1

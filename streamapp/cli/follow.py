@@ -14,7 +14,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-from streamapp.cli.options import EXIT_USAGE, broker_errors, errors, parse_moment, stop, write_json
+from streamapp.cli.options import broker_errors, parse_moment
+from streamapp.console import EXIT_USAGE, errors, stop, write_json
 from streamapp.local.alert_card import NameOf
 from streamapp.local.newest_revisions import M, NewestRevisions
 from streamapp.local.signals import StoppedBySignalError, stopped_by_signal

@@ -10,18 +10,8 @@ from typing import Annotated, Final
 
 import typer
 
-from streamapp.cli.options import (
-    EXIT_USAGE,
-    BrokerOption,
-    ConfigFile,
-    JsonFile,
-    broker_errors,
-    console,
-    settings_from,
-    speaker,
-    stop,
-    write_json,
-)
+from streamapp.cli.options import BrokerOption, ConfigFile, broker_errors, settings_from
+from streamapp.console import EXIT_USAGE, JsonFile, console, speaker, stop, write_json
 from streamapp.contracts.bundle import BundleError
 from streamapp.contracts.messages import Channel, DrawnBy
 from streamapp.core.foreign_text import printable

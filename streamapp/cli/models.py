@@ -17,20 +17,10 @@ import msgspec
 import typer
 from rich.table import Table
 
-from streamapp.cli.options import (
-    EXIT_USAGE,
-    BrokerOption,
-    ConfigFile,
-    JsonFile,
-    broker_errors,
-    console,
-    settings_from,
-    speaker,
-    stop,
-    write_json,
-)
+from streamapp.cli.options import BrokerOption, ConfigFile, broker_errors, settings_from
 from streamapp.cluster.announcements import Announced, announce, read_champions
 from streamapp.cluster.model_events import read_model_events
+from streamapp.console import EXIT_USAGE, JsonFile, console, speaker, stop, write_json
 from streamapp.contracts.bundle import Bundle, BundleError, read_bundle
 from streamapp.contracts.champion import (
     Announcer,

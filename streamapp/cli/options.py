@@ -1,23 +1,19 @@
-"""What commands have in common: --config, --broker, --json, times as arguments, exit codes."""
+"""What commands have in common: --config, --broker, Kafka's errors as one line, times as arguments."""
 
 import contextlib
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import msgspec
 import typer
 from kafka.errors import KafkaError
-from rich.console import Console
 
 from streamapp.cluster.kafka_clients import StalledReadError
+from streamapp.console import EXIT_BROKER, EXIT_USAGE, stop
 from streamapp.core.payload_time import parse_time
 from streamapp.settings import Settings, SettingsError, load_settings
-
-EXIT_USAGE: Final = 2
-EXIT_BROKER: Final = 3
 
 ConfigFile = Annotated[
     Path | None,
@@ -27,13 +23,7 @@ BrokerOption = Annotated[
     str | None,
     typer.Option("--broker", metavar="HOST:PORT", help="Kafka to use instead of the settings' one."),
 ]
-JsonFile = Annotated[
-    str | None,
-    typer.Option("--json", metavar="FILE", help="Write the result as JSON to FILE, or - for stdout."),
-]
 
-console = Console(soft_wrap=True, highlight=False, markup=False)
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 _DURATION = re.compile(r"(\d{1,9})([smhd])")
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -59,28 +49,6 @@ def broker_errors(settings: Settings) -> Iterator[None]:
     except (KafkaError, StalledReadError, OSError) as error:
         name = type(error).__name__
         raise stop(f"Kafka at {settings.broker.bootstrap}: {name}: {error}", EXIT_BROKER) from error
-
-
-def stop(message: str, code: int) -> typer.Exit:
-    """Prints `message` to stderr; raise what it returns."""
-    errors.print(message, style="red")
-    return typer.Exit(code)
-
-
-def speaker(json_file: str | None) -> Console:
-    """Where words for people go: not to stdout while that carries JSON."""
-    return errors if json_file == "-" else console
-
-
-def write_json(result: Any, json_file: str | None) -> None:
-    """Writes `result` where --json says, if it does."""
-    if json_file is None:
-        return
-    content = msgspec.json.format(msgspec.json.encode(result)) + b"\n"
-    if json_file == "-":
-        sys.stdout.write(content.decode())
-    else:
-        Path(json_file).write_bytes(content)
 
 
 def parse_moment(text: str, now_ms: int) -> int:

@@ -11,19 +11,9 @@ from typing import Annotated, Any, Final, cast, get_args
 import typer
 from rich.table import Table
 
-from streamapp.cli.options import (
-    EXIT_USAGE,
-    BrokerOption,
-    ConfigFile,
-    JsonFile,
-    broker_errors,
-    parse_moment,
-    settings_from,
-    speaker,
-    stop,
-    write_json,
-)
+from streamapp.cli.options import BrokerOption, ConfigFile, broker_errors, parse_moment, settings_from
 from streamapp.cluster.kafka_clients import open_producer, read_topic_to_end
+from streamapp.console import EXIT_USAGE, JsonFile, speaker, stop, write_json
 from streamapp.contracts.dead_letter import redriven_headers
 from streamapp.contracts.messages import DeadLetterReason
 from streamapp.contracts.topics import DEAD_LETTERS, REDRIVEN

@@ -16,19 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
-from streamapp.cli.options import (
-    EXIT_BROKER,
-    EXIT_USAGE,
-    BrokerOption,
-    ConfigFile,
-    JsonFile,
-    errors,
-    settings_from,
-    speaker,
-    stop,
-    write_json,
-)
+from streamapp.cli.options import BrokerOption, ConfigFile, settings_from
 from streamapp.cluster.kafka_clients import open_producer
+from streamapp.console import EXIT_BROKER, EXIT_USAGE, JsonFile, errors, speaker, stop, write_json
 from streamapp.contracts.messages import Channel
 from streamapp.local.publisher import Pace, ReplayThread, publish
 from streamapp.local.publisher import Progress as ReplayProgress

@@ -6,20 +6,11 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from streamapp.cli.options import (
-    EXIT_USAGE,
-    BrokerOption,
-    ConfigFile,
-    JsonFile,
-    broker_errors,
-    settings_from,
-    speaker,
-    stop,
-    write_json,
-)
+from streamapp.cli.options import BrokerOption, ConfigFile, broker_errors, settings_from
 from streamapp.cluster.kafka_clients import open_admin, topic_uuids
 from streamapp.cluster.service_state import read_service_state, write_service_state
 from streamapp.cluster.topic_admin import TopicReport, compare_topics, create_topics, plan_topics
+from streamapp.console import EXIT_USAGE, JsonFile, speaker, stop, write_json
 from streamapp.contracts.messages import InputState, ServiceState, TopicIdentity
 from streamapp.contracts.topics import REDRIVEN
 from streamapp.settings import Settings

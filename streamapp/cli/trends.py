@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from streamapp.cli.follow import Follow, Listing, Since, company_names, list_or_follow, wide
-from streamapp.cli.options import BrokerOption, ConfigFile, JsonFile, settings_from, speaker
+from streamapp.cli.options import BrokerOption, ConfigFile, settings_from
+from streamapp.console import JsonFile, speaker
 from streamapp.contracts.messages import TrendMinute
 from streamapp.contracts.topics import SUBJECT_TRENDS
 from streamapp.local.alert_card import NameOf, subject_text, utc_time

@@ -6,7 +6,8 @@ import sys
 
 from kafka.errors import KafkaError
 
-from streamapp.cli.options import EXIT_BROKER, EXIT_USAGE, BrokerOption, ConfigFile, settings_from, stop
+from streamapp.cli.options import BrokerOption, ConfigFile, settings_from
+from streamapp.console import EXIT_BROKER, EXIT_USAGE, stop
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

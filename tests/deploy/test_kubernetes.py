@@ -10,10 +10,11 @@ import yaml
 
 from retrain.cli.main import app
 from retrain.cli.once import EXIT_FAILED, EXIT_NOT_ANNOUNCED
-from retrain.cli.options import EXIT_BROKER, EXIT_STORE, EXIT_USAGE
+from retrain.cli.options import EXIT_STORE
 from retrain.cli.serving import EXIT_BUSY
 from retrain.core.trigger import TriggerRules, check_rules
 from retrain.settings import RetrainSettings, load_retrain_settings
+from streamapp.console import EXIT_BROKER, EXIT_USAGE
 from tests.deploy.compose import lines
 from tests.deploy.files import DEPLOY
 

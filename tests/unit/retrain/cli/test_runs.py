@@ -8,16 +8,16 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from retrain.cli import options
 from retrain.cli.main import app
 from retrain.core.trigger import Trigger
 from retrain.run_book import RunBook
+from streamapp import console
 
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # How wide a terminal was when the module was imported must not decide where a table wraps.
-    monkeypatch.setattr(options, "console", Console(width=200))
+    monkeypatch.setattr(console, "console", Console(width=200))
     path = tmp_path / "retrain.toml"
     path.write_text(f'[run]\nfolder = "{tmp_path / "runs"}"\n')
     return path
