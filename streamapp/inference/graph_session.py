@@ -68,7 +68,7 @@ class GraphSession:
             self._run_bound(feed, heads) if self.provider == CUDA else self._session.run(list(heads), feed)
         )
         for head, values in zip(heads, outputs, strict=True):
-            if HEAD_DIMENSIONS[head] == values.ndim == 3 and values.shape[:2] != ids.shape:
+            if HEAD_DIMENSIONS[head] == 3 and values.shape[:2] != ids.shape:
                 raise BundleUnfitError(
                     f"{MODEL_FILE}: output {head} is {values.shape} for tokens {ids.shape}"
                 )

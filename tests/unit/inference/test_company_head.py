@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -42,10 +43,11 @@ def changed(folder: Path, change: str) -> Bundle:
     bundle = read_bundle(write_tiny_bundle(folder / "tiny", companies=True))
     model = onnx.load(bundle.path(MODEL_FILE))
     graph = model.graph
-    if change == "not finite":
+    if change in ("not finite", "padding not finite"):
+        row = 0 if change.startswith("padding") else 1 + NEGATIVE.index("fraud")
         table = next(each for each in graph.initializer if each.name == "entities_rows")
         values = np.array(numpy_helper.to_array(table))
-        values[1 + NEGATIVE.index("fraud")] = np.nan
+        values[row] = np.nan
         table.CopyFrom(numpy_helper.from_array(values, table.name))
     elif change == "one row a text":
         node = next(each for each in graph.node if each.output[0] == "entities")
@@ -113,8 +115,6 @@ def test_without_the_head_no_words_are_looked_for(tmp_path: Path, monkeypatch: p
 
 def test_a_temperature_of_companies_softens_them_alone(tmp_path: Path) -> None:
     bundle = read_bundle(write_tiny_bundle(tmp_path / "tiny", companies=True))
-    import msgspec
-
     manifest = msgspec.structs.replace(bundle.manifest, temperatures={"entities": 2.0})
     files: dict[str, bytes | Path] = {name: bundle.path(name) for name in (MODEL_FILE, TOKENIZER_FILE)}
     soft = OnnxModel.load(write_bundle(tmp_path / "soft", manifest, files), ONE).predict(["apple"])[0]
@@ -123,7 +123,16 @@ def test_a_temperature_of_companies_softens_them_alone(tmp_path: Path) -> None:
     assert soft.entities.probabilities[0] == pytest.approx(raised / raised.sum())
 
 
-def test_a_word_that_is_not_finite_refuses_its_text_and_no_padding_does(tmp_path: Path) -> None:
+def test_what_is_said_of_padding_does_not_matter(tmp_path: Path) -> None:
+    model = OnnxModel.load(changed(tmp_path, "padding not finite"), ONE)
+    short, long = model.predict(["Apple", "Globex Industries Apple"], token_budget=1000)
+    assert short.entities is not None
+    assert len(short.entities.words) == 1
+    assert long.entities is not None
+    assert len(long.entities.words) == 3
+
+
+def test_a_word_that_is_not_finite_refuses_its_text_and_no_other(tmp_path: Path) -> None:
     model = OnnxModel.load(changed(tmp_path, "not finite"), ONE)
     with pytest.raises(NotFiniteError) as raised:
         model.predict(["Apple", "a fraud of long standing", "Globex Industries"], token_budget=1000)
