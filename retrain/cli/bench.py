@@ -6,8 +6,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from retrain.cli.options import EXIT_USAGE, ConfigFile, JsonFile, settings_from, speaker, stop, write_json
+from retrain.cli.options import ConfigFile, settings_from
 from retrain.whole_file import write_whole
+from streamapp.console import EXIT_USAGE, JsonFile, speaker, stop, write_json
 
 app = typer.Typer(help="Measure how training fares on labelled sets.", no_args_is_help=True)
 
