@@ -165,6 +165,7 @@ def retrain_settings(plan: LearningPlan, files: LearningFiles, worker: Settings)
         "labels": {"group": f"{plan.prefix}retrain", "patience_seconds": PATIENCE_SECONDS},
         "model_store": {"url": str(files.models)},
         "quality": {"follow": False},
+        "tracking": {"uri": ""},
         "run": {
             "folder": str(files.runs),
             "rehearsal": str(files.old_posts),
@@ -182,6 +183,7 @@ def settings_lines(plan: LearningPlan) -> list[str]:
         f" swap.shadow_seconds = {plan.shadow_seconds:.0f} (defaults 500, 500, 60): a short shadow run.",
         f"training.epochs = {EPOCHS}, training.threads = {THREADS}, training.rehearsal_ratio = {REHEARSAL_RATIO}"
         " (defaults 4, all cores, 1). The gate is as it ships, with the golden set that ships.",
+        "tracking.uri is empty (default local): nothing is told to MLflow.",
     ]
 
 

@@ -15,7 +15,7 @@ from retrain.track_keeping import TRACKING_LOCK, TrackKeeper, keeper_of
 from retrain.tracking import Tracking
 from streamapp.contracts.champion import Announcer, Champion, announcement
 from streamapp.settings import SettingsError
-from tests.harness.mlflow_server import client_of, new_database
+from tests.harness.mlflow_server import client_of, mlflow, new_database
 
 AT_MS = 1_790_000_000_000
 FIRST = Champion(sequence=0, model_name="news", model_version="news-1", bundle_digest="d1", bundle_url="")
@@ -240,6 +240,7 @@ def test_processes_on_one_folder_take_turns(book: RunBook, keeper: TrackKeeper, 
 
 
 def test_nothing_is_tracked_where_the_settings_say_so(book: RunBook) -> None:
+    mlflow()
     run = RunSettings(folder=str(book.folder))
     assert keeper_of(RetrainSettings(run=run, tracking=TrackingSettings(uri="")), book) is None
     assert keeper_of(RetrainSettings(run=run), book) is not None

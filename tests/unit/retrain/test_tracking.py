@@ -3,16 +3,20 @@
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 
 from retrain.core.tracked import TrackedRun
 from retrain.settings import TrackingSettings
-from retrain.tracking import Tracking, TrackingError
+from retrain.tracking import Tracking, TrackingError, safe_words
 from streamapp.contracts.champion import Champion
 from tests.harness.mlflow_server import client_of, mlflow, new_database
 
@@ -142,6 +146,38 @@ def test_a_server_that_is_away_is_an_error_without_its_password(tmp_path: Path) 
     for secret in ("ann", "s3cr%40t", "s3cr@t"):
         assert secret not in f"{raised.value} {away.place} {TrackingSettings(uri='http://ann:s3cr%40t@h')}"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s3cr@t"
+
+
+def test_words_of_others_are_shown_without_user_and_password() -> None:
+    parts = urlsplit("postgresql://ann:s3cr%40t@db/mlflow")
+    for words in (
+        "cannot reach postgresql://ann:s3cr%40t@db/mlflow",
+        "password s3cr@t is wrong",
+        "or s3cr%40t",
+    ):
+        assert "s3cr" not in safe_words(words, parts)
+    assert safe_words("no \x1b[31m colours", parts) == "no \N{REPLACEMENT CHARACTER}[31m colours"
+
+
+def test_user_and_password_of_an_address_reach_its_server(tmp_path: Path) -> None:
+    heard: list[str | None] = []
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.headers["Authorization"])
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://ann:s3cr%40t@127.0.0.1:{server.server_port}"
+        with pytest.raises(TrackingError, match="401"):
+            Tracking(TrackingSettings(uri=uri), tmp_path).record(RUN, tmp_path)
+        server.shutdown()
+    assert heard
+    assert set(heard) == {f"Basic {b64encode(b'ann:s3cr@t').decode()}"}
 
 
 def test_a_database_that_is_no_database_is_an_error_that_names_it(tmp_path: Path) -> None:
