@@ -208,18 +208,17 @@ def _measure(
 def _parity(candidate: OnnxModel) -> ParitySample:
     """What the candidate says here of written texts: every machine that is to serve it must say the same."""
     texts = [post.text for post in read_golden(None)[::_PARITY_EVERY]]
-    said = answers(candidate, texts)
     return ParitySample(
         tolerance=_PARITY_TOLERANCE[candidate.manifest.precision],
         texts=tuple(
             ParityText(
                 text=text,
                 probabilities={
-                    head: tuple(round(float(each), 6) for each in rows[place])
-                    for head, rows in said.probabilities.items()
+                    head: tuple(round(each, 6) for each in probabilities)
+                    for head, probabilities in said.by_head().items()
                 },
             )
-            for place, text in enumerate(texts)
+            for text, said in zip(texts, candidate.predict(texts), strict=True)
         ),
     )
 

@@ -159,8 +159,16 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--method", choices=("full", "lora", "head"), default="full")
     parser.add_argument("--class-weights", choices=("sqrt", "none"), default="sqrt")
+    parser.add_argument("--learning-rate", type=float, default=TrainingSettings().learning_rate)
+    parser.add_argument("--head-learning-rate", type=float, default=TrainingSettings().head_learning_rate)
     asked = parser.parse_args(given)
-    settings = TrainingSettings(epochs=asked.epochs, method=asked.method, class_weights=asked.class_weights)
+    settings = TrainingSettings(
+        epochs=asked.epochs,
+        method=asked.method,
+        class_weights=asked.class_weights,
+        learning_rate=asked.learning_rate,
+        head_learning_rate=asked.head_learning_rate,
+    )
     plan = Plan(marked=asked.marked, training=settings, posts=asked.posts, layers=asked.layers)
     with tempfile.TemporaryDirectory() as work:
         figures = measure_companies(plan, Path(work))

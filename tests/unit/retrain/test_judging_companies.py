@@ -23,7 +23,11 @@ from retrain.judge import Judgement, judge
 from retrain.judging_posts import GoldenSetError, JudgingPosts, audit_posts, read_golden
 from retrain.report import figures_of, write_candidate_bundle
 from streamapp.contracts.bundle import read_bundle
+from streamapp.contracts.evidence import parity_sample
 from streamapp.contracts.messages import CompanyMention
+from streamapp.inference.model_loader import proof
+from streamapp.inference.onnx_model import OnnxModel
+from streamapp.settings import ModelSettings
 from tests.gate_bundles import CHAMPION_MADE, judging_posts, set_weights, weights, word_bundle
 from tests.tiny_bundle import COMPANY_ENDS, COMPANY_WORDS
 
@@ -127,6 +131,10 @@ def test_figures_and_card_say_how_well_companies_are_found(make: Make, tmp_path:
     assert (figures["golden_companies_f1_before"], figures["golden_companies_f1_after"]) == (0.6667, 1.0)
     request = RetrainRequest(champion_bundle=champion, labels=tmp_path / "l", work=tmp_path / "w", gate=GATE)
     folder = write_candidate_bundle(tmp_path / "out", draft, judgement, SPLIT, request)
+    sample = parity_sample(read_bundle(folder))
+    assert sample is not None
+    assert all(len(each.probabilities["entities"]) % 3 == 0 for each in sample.texts)
+    assert proof(OnnxModel.load(read_bundle(folder), ModelSettings(sessions=1))) is None
     card = read_bundle(folder).path("README.md").read_text(encoding="utf-8")
     assert "### golden: companies" in card
     assert "| champion | 1.000 | 0.500 | 0.667 | 60 | 30 |" in card
