@@ -276,12 +276,7 @@ class Worker:
 
     def _end_offsets(self) -> Mapping[tuple[str, int], int]:
         consumer = self.app.consumer
-        ends = {}
-        for tp in consumer.assignment():
-            end = consumer.highwater(tp)
-            if end is not None:
-                ends[tp.topic, tp.partition] = int(end)
-        return ends
+        return {(tp.topic, tp.partition): end for tp, end in consumer.ends(consumer.assignment()).items()}
 
 
 class GuardedWorker(faust.Worker):

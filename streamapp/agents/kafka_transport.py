@@ -24,6 +24,10 @@ METADATA_BACKOFF_SECONDS = 0.25
 MOST_RECORDS = 500
 # How soon records that wait for others are looked at again.
 HELD_SECONDS = 0.05
+# So many records at most are on their way to the agent: more could run ahead of one that is about to be fetched.
+MOST_ON_THE_WAY = 2_000
+# The broker answers a fetch within half a second, with records or without.
+TOLD_LATELY_SECONDS = 2.0
 
 Records = list[tuple[TP, Any]]
 
@@ -80,7 +84,8 @@ class InputConsumer(driver.Consumer):
             else:
                 others[tp] = records
         now_ms = int(time.time() * 1000)
-        taken = order.take(MOST_RECORDS, now_ms, self._behind(inputs), self.app.elsewhere_ms)
+        most = min(MOST_RECORDS, MOST_ON_THE_WAY - self.app.on_the_way())
+        taken = order.take(most, now_ms, self._behind(inputs), self.app.elsewhere_ms) if most > 0 else []
         self.app.took(taken)
         return _alternating(taken, [(tp, record) for tp, records in others.items() for record in records])
 
@@ -98,18 +103,33 @@ class InputConsumer(driver.Consumer):
         await asyncio.sleep(timeout)
         return {}
 
+    def ends(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """The end offsets of those partitions of which the broker told lately. One that it told together with records
+        that waited here since is older than they are, and a partition that grew meanwhile would seem read to its end.
+        """
+        newest_ms = (time.time() - TOLD_LATELY_SECONDS) * 1000
+        return {
+            tp: int(state.highwater)
+            for tp, state in self._states(tps).items()
+            if state.highwater is not None and state.timestamp >= newest_ms
+        }
+
     def _behind(self, tps: Collection[TP]) -> set[TP]:
         """Those of which the broker has, or may have, more than was fetched."""
-        subscription = self._thread._ensure_consumer()._subscription.subscription
-        states = {tp: subscription.assignment.state_value(tp) for tp in tps} if subscription else {}
+        ends, states = self.ends(tps), self._states(tps)
         return {
             tp
-            for tp, state in states.items()
-            if state is None
-            or state.highwater is None
-            or not state.has_valid_position
-            or state.position < state.highwater
+            for tp in tps
+            if tp not in ends or not states[tp].has_valid_position or states[tp].position < ends[tp]
         }
+
+    def _states(self, tps: Iterable[TP]) -> dict[TP, Any]:
+        """What aiokafka keeps of each assigned partition."""
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        if subscription is None or subscription.assignment is None:
+            return {}
+        states = {tp: subscription.assignment.state_value(tp) for tp in tps}
+        return {tp: state for tp, state in states.items() if state is not None}
 
     async def perform_seek(self) -> None:
         self.app.time_order.clear()
@@ -182,6 +202,11 @@ class StreamApp(faust.App):
     def is_ordered(self, topic: str) -> bool:
         """Whether the records of `topic` are read in the order of their time now."""
         return topic in self._ordered_topics and topic not in self.paused_topics
+
+    def on_the_way(self) -> int:
+        """How many records of inputs were handed over that no agent has taken yet."""
+        channels = [channel for channel in self.topics if self._ordered_topics.intersection(channel.topics)]
+        return sum(channel.queue.qsize() for channel in channels)
 
     def took(self, records: Records) -> None:
         """These are handed over next."""
