@@ -25,7 +25,7 @@ from retrain.training.network import MultiHeadEncoder, TextNetwork, new_network,
 from retrain.training.quantise import QuantisationSettings, quantised
 from retrain.training.tokenizer import tokenizer_of
 from retrain.training.training_set import training_set
-from retrain.training.weights import graph_is_readable, network_files, network_of
+from retrain.training.weights import averaged, graph_is_readable, network_files, network_of
 from retrain.whole_file import write_whole
 from streamapp.contracts.bundle import Bundle, read_bundle, write_bundle
 from streamapp.contracts.encoding import TextEncoder
@@ -55,7 +55,9 @@ class Candidate(Struct, frozen=True, kw_only=True):
 def train(
     request: RetrainRequest, champion: Bundle, split: Split, progress: Callable[[float, str], None]
 ) -> TextNetwork:
-    """The trained network, weights rounded to what ships. Goes on where an earlier attempt was killed."""
+    """The trained network, averaged with the champion and rounded to what ships. Goes on where an earlier attempt was
+    killed.
+    """
     folder = request.work / _FIT_FOLDER
     if not is_fitted(folder):
         settings = request.training
@@ -71,7 +73,10 @@ def train(
             subprocess.run(command, check=True, stdout=sys.stderr)
         else:
             fit(folder, progress)
-    return round_to_half(fitted(folder))
+    network = fitted(folder)
+    if request.training.champion_share and not request.training.encoder:
+        network = averaged(network, network_of(champion), request.training.champion_share)
+    return round_to_half(network)
 
 
 def make_candidate(

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from retrain.bench.labelled_sets import Sides, sides_of
-from retrain.bench.plans import ChannelPlan
+from retrain.bench.plans import ChannelError, ChannelPlan
 from retrain.core.label_choice import PooledPost
 from retrain.core.labels import TrainingLabel
 from retrain.training.starter import StarterPlan, build_starter
@@ -27,10 +27,6 @@ from streamapp.starter import REFERENCE_MODEL
 from streamapp.symbols import load_symbol_table
 
 _PREPARED, _STARTER = "prepared.msgpack", "starter"
-
-
-class ChannelError(ValueError):
-    """A channel that cannot be measured; the text says why."""
 
 
 class PreparedChannel(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,10 @@ from streamapp.core.label_requests import LabelRules
 _CELLS, _RUNNING, _CHANNELS = "cells", "running", "channels"
 
 
+class ChannelError(ValueError):
+    """A channel that cannot be measured; the text says why."""
+
+
 class Experiment(Struct, frozen=True, kw_only=True):
     """What is asked. `old` are the sets that the starter knows; `starter` None: what ships, or made without the set."""
 

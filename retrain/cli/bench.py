@@ -54,7 +54,8 @@ def adaptation(
     _needs_training()
     from retrain.bench.adaptation import ExperimentError, run_experiment  # noqa: PLC0415  # slow to load
     from retrain.bench.labelled_sets import LabelledSetError  # noqa: PLC0415
-    from retrain.bench.plans import Experiment  # noqa: PLC0415
+    from retrain.bench.plans import ChannelError, Experiment  # noqa: PLC0415
+    from streamapp.contracts.bundle import BundleError  # noqa: PLC0415
 
     experiment = Experiment(
         data=data,
@@ -71,7 +72,7 @@ def adaptation(
     screen = speaker(json_file)
     try:
         results = run_experiment(experiment, screen.print)
-    except (ExperimentError, LabelledSetError) as error:
+    except (ExperimentError, LabelledSetError, ChannelError, BundleError) as error:
         raise stop(str(error), EXIT_USAGE) from error
     _show(results, experiment.channels, work, json_file)
 

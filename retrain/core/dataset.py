@@ -150,17 +150,22 @@ def print_of(posts: Iterable[TrainingLabel], companies: bool = False) -> str:
 def rehearsed(
     rehearsal: Sequence[TrainingLabel], new_posts: int, ratio: float, seed: int, *, companies: bool = False
 ) -> tuple[TrainingLabel, ...]:
-    """At most `ratio` old posts for each new one, taken in turn from each stratum, so that every old channel and
-    sentiment is replayed. Posts without any label only fill up what labelled ones leave.
+    """At most `ratio` old posts for each new one, in the proportions that the old posts have: of every stratum (channel
+    and sentiment) the same share, one at least. Posts without any label only fill up what labelled ones leave.
+
+    As many of each sentiment instead would teach that neutral posts, most of any real channel, are rarer than they are.
     """
     wanted = round(new_posts * ratio)
     strata: dict[tuple[str, str | None], list[TrainingLabel]] = defaultdict(list)
     for post in sorted(rehearsal, key=lambda post: _hash(seed, post.post_id)):
         strata[post.channel, post.sentiment].append(post)
-    queues = [strata[key] for key in sorted(strata, key=str)]
-    turns = max(map(len, queues), default=0)
-    in_turn = [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
-    return tuple(sorted(in_turn, key=lambda post: not _has_label(post, companies))[:wanted])
+    placed = [
+        (place / len(strata[key]), post)
+        for key in sorted(strata, key=str)
+        for place, post in enumerate(strata[key])
+    ]
+    placed.sort(key=lambda each: (not _has_label(each[1], companies), each[0]))
+    return tuple(post for _, post in placed[:wanted])
 
 
 def counts_of(posts: Iterable[TrainingLabel]) -> Mapping[str, int]:

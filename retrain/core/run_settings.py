@@ -1,8 +1,8 @@
 """How a run trains and what its gate asks for. Values only; the settings file and the request carry them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Method = Literal["full", "lora", "head"]
 
@@ -12,8 +12,10 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `encoder` empty goes on from the champion; else a folder or hub id whose encoder gets fresh heads. `method`:
     all weights, low-rank adapters (LoRA, Hu et al. 2022) or the heads alone. `class_weights` "sqrt" weighs a label by
-    the inverse square root of its count. `rehearsal_ratio` is how many old posts are replayed for each new one;
-    `imitation_weight` what it costs to leave the champion's opinion where no person has one (Li and Hoiem 2017).
+    the inverse square root of its count. `rehearsal_ratio` is how many old posts are replayed for each new one.
+    `champion_share` of each weight comes from the champion at the end, the rest from what was trained (WiSE-FT,
+    Wortsman et al. 2022); 0: none; not with an `encoder`.
+    `imitation_weight` is what it costs to leave the champion's opinion where no person has one (Li and Hoiem 2017).
     `launcher` stands before the training process, e.g. ["torchrun", "--nproc-per-node=4"]; empty: this process.
     `fewest_posts` with a person's labels are needed to train at all. `threads` 0: as many as torch likes.
     A champion that does not find companies gets a head for them once people labelled their places in
@@ -25,19 +27,20 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seed: int = 7
     epochs: int = 4
     patience_epochs: int = 2
-    learning_rate: float = 5e-5
+    learning_rate: float = 1e-4
     head_learning_rate: float = 5e-4
     weight_decay: float = 0.01
     warm_up_share: float = 0.1
     batch_posts: int = 32
     accumulate_batches: int = 1
     max_tokens: int = 128
-    class_weights: Literal["none", "sqrt"] = "sqrt"
+    class_weights: Literal["none", "sqrt"] = "none"
     lora_rank: int = 8
     lora_alpha: int = 16
     dev_share: float = 0.15
     most_judging_posts: int = 1_000
-    rehearsal_ratio: float = 1.0
+    rehearsal_ratio: float = 2.0
+    champion_share: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.25
     imitation_weight: float = 0.5
     fewest_posts: int = 20
     company_head_posts: int = 200

@@ -122,6 +122,21 @@ def network_of(bundle: Bundle) -> TextNetwork:
     return network
 
 
+def averaged(network: TextNetwork, champion: TextNetwork, champion_share: float) -> TextNetwork:
+    """`network`, each weight moved by `champion_share` of the way back to the champion's it was trained from.
+
+    WiSE-FT (Wortsman et al. 2022): between a network and its fine-tuned self lie networks that keep most of what was
+    learnt and lose less of what was known. A network with heads that the champion lacks stays as it is, since those
+    were learnt on its own encoder.
+    """
+    mine, theirs = network.state_dict(), champion.state_dict()
+    if mine.keys() == theirs.keys():
+        network.load_state_dict(
+            {name: torch.lerp(value, theirs[name], champion_share) for name, value in mine.items()}
+        )
+    return network
+
+
 def may_find_companies(bundle: Bundle) -> bool:
     """Whether the bundle's network has room for a head for companies: not somebody's sequence classifier."""
     return NETWORK_FILE not in bundle.manifest.files or _note(bundle).kind == "multi-head"

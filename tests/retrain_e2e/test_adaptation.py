@@ -16,6 +16,7 @@ pytest.importorskip("torch", reason="torch is absent: install the extra [retrain
 pytest.importorskip("peft", reason="peft is absent: install the extra [retrain] to test training")
 
 from retrain.core.labels import TrainingLabel
+from streamapp.contracts.manifest import TrainingSource
 from tests.tiny_network import tiny_champion, tiny_labels
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -121,3 +122,12 @@ def test_an_absent_set_is_named_before_anything_is_trained(asked: list[str], tmp
     assert ended.returncode == 2
     assert "rumours.jsonl: absent" in ended.stderr
     assert not (tmp_path / "work" / "cells").exists()
+
+
+def test_a_starter_that_knows_the_channel_is_refused_in_one_line(asked: list[str], tmp_path: Path) -> None:
+    seen = TrainingSource(name="talk", licence="MIT", texts=700)
+    asked[asked.index("--starter") + 1] = str(tiny_champion(tmp_path / "seen", sources=(seen,)))
+    ended = bench(asked)
+    assert ended.returncode == 2
+    assert "was trained on talk" in ended.stderr
+    assert "Traceback" not in ended.stderr

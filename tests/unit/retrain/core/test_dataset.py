@@ -1,5 +1,7 @@
 """Sides of a run: no story on two of them, judges never trained on, the newest uniformly drawn labels judge."""
 
+from collections import Counter
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -88,13 +90,26 @@ def test_a_topic_that_the_model_does_not_have_is_dropped_and_the_sentiment_stays
     assert split.left_out["unknown topic"] == 1
 
 
-def test_old_posts_are_replayed_from_every_stratum_in_turn() -> None:
-    old = [label(n, sentiment="neutral") for n in range(5)] + [
-        label(n, sentiment="negative") for n in range(5, 500)
+def test_old_posts_are_replayed_in_their_own_proportions() -> None:
+    old = [label(n, sentiment="neutral") for n in range(300)] + [
+        label(n, sentiment="negative") for n in range(300, 400)
     ]
+    chosen = rehearsed(old, 20, 2.0, seed=1)
+    assert Counter(post.sentiment for post in chosen) == {"neutral": 30, "negative": 10}
+    assert chosen != rehearsed(old, 20, 2.0, seed=2)
+
+
+def test_no_old_stratum_is_so_small_that_it_is_not_replayed() -> None:
+    old = [label(0, channel="chat"), label(1, sentiment="neutral")] + [label(n) for n in range(2, 500)]
     chosen = rehearsed(old, 10, 1.0, seed=1)
-    assert sum(post.sentiment == "neutral" for post in chosen) == 5
+    assert {"p0", "p1"} < {post.post_id for post in chosen}
     assert len(chosen) == 10
+
+
+def test_old_posts_without_a_label_fill_up_what_labelled_ones_leave() -> None:
+    old = [label(n, sentiment=None) for n in range(50)] + [label(n) for n in range(50, 55)]
+    chosen = rehearsed(old, 10, 1.0, seed=1)
+    assert [post.sentiment is None for post in chosen] == [False] * 5 + [True] * 5
 
 
 def test_a_rules_labels_train_but_neither_choose_the_epoch_nor_make_a_run_worth_while() -> None:

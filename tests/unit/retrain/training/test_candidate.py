@@ -12,6 +12,7 @@ from retrain.candidate import Candidate, make_candidate, train
 from retrain.core.dataset import Split, SplitRules, split_posts
 from retrain.core.run_request import RetrainRequest
 from retrain.core.run_settings import GateSettings, TrainingSettings
+from retrain.training.fit import fitted
 from retrain.training.network import TextNetwork
 from retrain.training.weights import WEIGHTS_FILE, network_of
 from streamapp.contracts.bundle import Bundle, read_bundle
@@ -93,3 +94,16 @@ def test_what_an_earlier_attempt_made_is_not_made_again(trained: Trained) -> Non
         asked, trained.champion, trained.split, trained.network, MADE, lambda _a, _b, _c: None
     )
     assert again == first
+
+
+def test_a_candidate_keeps_the_asked_share_of_the_champions_weights(trained: Trained) -> None:
+    champion = network_of(trained.champion).state_dict()
+    fit = fitted(trained.request.work / "fit").state_dict()
+    share = trained.request.training.champion_share
+    assert share > 0
+    for name, value in trained.network.state_dict().items():
+        assert torch.allclose(value, (1 - share) * fit[name] + share * champion[name], atol=1e-3)
+    assert (
+        f'"champion_share":{share}'
+        in read_bundle(trained.candidate(least_int8_agreement=1.01).draft).manifest.training_fingerprint
+    )

@@ -11,11 +11,12 @@ pytest.importorskip("peft", reason="peft is absent: install the extra [retrain] 
 import torch
 
 from retrain.training.export import export_graph, parity_with_torch, round_to_half, stored_as_half
-from retrain.training.network import MultiHeadEncoder
+from retrain.training.network import MultiHeadEncoder, with_company_head
 from retrain.training.quantise import QuantisationSettings, quantised
 from retrain.training.weights import (
     NETWORK_FILE,
     WeightsError,
+    averaged,
     graph_is_readable,
     graph_weights,
     network_files,
@@ -133,3 +134,22 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     other = msgspec.structs.replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, outputs=fewer))
     with pytest.raises(WeightsError, match="not those of its network"):
         network_of(other)
+
+
+def test_weights_are_averaged_with_the_champions_by_its_share() -> None:
+    champion, candidate = trained(1), trained(2)
+    theirs = {name: value.clone() for name, value in champion.state_dict().items()}
+    mine = {name: value.clone() for name, value in candidate.state_dict().items()}
+    between = averaged(candidate, champion, 0.25).state_dict()
+    assert all(
+        torch.allclose(value, 0.75 * mine[name] + 0.25 * theirs[name], atol=1e-6)
+        for name, value in between.items()
+    )
+    assert all(torch.equal(value, theirs[name]) for name, value in champion.state_dict().items())
+
+
+def test_a_network_with_a_head_that_the_champion_lacks_is_not_averaged() -> None:
+    candidate = with_company_head(trained(2), 3)
+    mine = {name: value.clone() for name, value in candidate.state_dict().items()}
+    after = averaged(candidate, trained(1), 0.25).state_dict()
+    assert all(torch.equal(value, mine[name]) for name, value in after.items())
