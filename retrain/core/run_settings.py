@@ -11,8 +11,9 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How to fine-tune.
 
     `encoder` empty goes on from the champion; else a folder or hub id whose encoder gets fresh heads. `method`:
-    all weights, low-rank adapters (LoRA, Hu et al. 2022) or the heads alone. `class_weights` "sqrt" weighs a label by
-    the inverse square root of its count. `rehearsal_ratio` is how many old posts are replayed for each new one.
+    all weights, low-rank adapters (LoRA, Hu et al. 2022) or the heads alone. `class_weights` "sqrt" weighs a sentiment
+    or topic by the inverse square root of its count, `company_class_weights` the labels of words, most of which no
+    company has. `rehearsal_ratio` is how many old posts are replayed for each new one.
     `champion_share` of each weight comes from the champion at the end, the rest from what was trained (WiSE-FT,
     Wortsman et al. 2022); 0: none; not with an `encoder`.
     `imitation_weight` is what it costs to leave the champion's opinion where no person has one (Li and Hoiem 2017).
@@ -35,6 +36,7 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     accumulate_batches: int = 1
     max_tokens: int = 128
     class_weights: Literal["none", "sqrt"] = "none"
+    company_class_weights: Literal["none", "sqrt"] = "sqrt"
     lora_rank: int = 8
     lora_alpha: int = 16
     dev_share: float = 0.15

@@ -165,7 +165,7 @@ def main(given: Sequence[str] | None = None) -> None:
     settings = TrainingSettings(
         epochs=asked.epochs,
         method=asked.method,
-        class_weights=asked.class_weights,
+        company_class_weights=asked.class_weights,
         learning_rate=asked.learning_rate,
         head_learning_rate=asked.head_learning_rate,
     )

@@ -35,7 +35,7 @@ def token_labels(
 
 def label_weights(rows: Sequence[Sequence[int]], labels: int, settings: TrainingSettings) -> Tensor:
     """One a label, mean one over the words: `sqrt` by the inverse root of how often it occurs."""
-    if settings.class_weights == "none":
+    if settings.company_class_weights == "none":
         return torch.ones(labels)
     counts = Counter(label for row in rows for label in row if label != NO_LABEL)
     shares = torch.tensor([float(counts[label]) for label in range(labels)])

@@ -149,7 +149,11 @@ def test_rare_labels_of_words_count_more_and_the_mean_weight_is_one() -> None:
     weights = label_weights(rows, 3, FAST)
     assert weights[2] > weights[1] > weights[0]
     assert (weights * torch.tensor([90.0, 8.0, 2.0])).sum().item() == pytest.approx(100.0)
-    assert label_weights(rows, 3, msgspec.structs.replace(FAST, class_weights="none")).tolist() == [1, 1, 1]
+    assert label_weights(rows, 3, msgspec.structs.replace(FAST, company_class_weights="none")).tolist() == [
+        1,
+        1,
+        1,
+    ]
     assert label_weights([[NO_LABEL]], 3, FAST).isfinite().all()
 
 
