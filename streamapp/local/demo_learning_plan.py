@@ -35,7 +35,7 @@ AUTHOR: Final = "demo"
 AUDIT_EVERY: Final = 5
 EPOCHS: Final = 3
 THREADS: Final = 2
-# A little below the default of 1, so that the news of the first part is enough: else training fills up with written
+# Below the default, so that the news of the first part is enough: else training fills up with written
 # posts, those of the day's second part among them.
 REHEARSAL_RATIO: Final = 0.9
 MAX_HOURS: Final = 0.5
