@@ -100,6 +100,8 @@ def fit(folder: Path, progress: Progress) -> None:
     trainer = _trainer(folder, network, encoder, plan, progress)
     last = newest_whole_checkpoint(folder / _CHECKPOINTS)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    # The others may still read the best checkpoint, which the first one is about to remove.
+    trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         log = {"log": trainer.state.log_history, "best": trainer.state.best_metric}
         write_whole(folder / LOG_FILE, json.dumps(log, indent=1).encode())
