@@ -75,7 +75,9 @@ class InputConsumer(driver.Consumer):
         wanted = (active_partitions or set()) - order.stocked
         fetched = await self._fetch(wanted, self._wait_seconds(timeout))
         if not self.flow_active or generation != self.app.consumer_generation_id:
-            order.clear()
+            # A fetch that outlasts a rebalance takes its records after the partitions were sought anew. None of them,
+            # and nothing else of this assignment, was handed over, so all go back to where they were committed.
+            await self.perform_seek()
             return []
         others: dict[TP, list[Any]] = {}
         for tp, records in fetched.items():

@@ -11,6 +11,7 @@ Where S is a path in slow-state, slow-model and hold, the fault lasts until that
   slow-model:S      loading the model takes S seconds
   block-loop:PATH   the event loop stands still while the file PATH is there
   hold:TOPIC/P:S    partition P of the topic with that ending is not fetched for S seconds after it was to be
+  stale-fetch:PATH  the fetch under way when the file PATH comes ends after the next rebalance, with records
   poison            the model raises on the word `poison`, gives no number on `nonnumber`
   slow-version:V:S  the model of version V takes S seconds longer for every forward pass
 """
@@ -263,6 +264,27 @@ def hold(place: str, how_long: str) -> None:
     kafka_transport.InputConsumer.resume_partitions = held  # type: ignore[method-assign]
 
 
+def stale_fetch(path: str) -> None:
+    fetch = kafka_transport.InputConsumer._fetch
+    left = [True]
+
+    async def stale(self: Any, wanted: Any, timeout: float) -> Any:
+        if not (left and Path(path).exists()):
+            return await fetch(self, wanted, timeout)
+        left.clear()
+        generation = self.app.consumer_generation_id
+        print("fault: a fetch outlasts a rebalance", file=sys.stderr, flush=True)
+        while generation == self.app.consumer_generation_id or not self.flow_active:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        fetched: Any = {}
+        while not fetched:
+            fetched = await fetch(self, wanted & self.assignment(), 1.0)
+        print(f"fault: it brings {sum(map(len, fetched.values()))}", file=sys.stderr, flush=True)
+        return fetched
+
+    kafka_transport.InputConsumer._fetch = stale  # type: ignore[method-assign]
+
+
 def poison() -> None:
     predict = micro_batcher.MicroBatcher.predict
 
@@ -297,7 +319,8 @@ def install(faults: Sequence[str]) -> None:
             say_batches()
         else:
             lasting = {
-                "slow-state": slow_state, "slow-model": slow_model, "block-loop": block_loop
+                "slow-state": slow_state, "slow-model": slow_model, "block-loop": block_loop,
+                "stale-fetch": stale_fetch,
             }  # fmt: skip
             one_number = {"slow-batch": slow_batch, "model-posts-per-second": pace_model}
             if name in lasting:
