@@ -26,6 +26,7 @@ from streamapp.agents.inputs import Inputs
 from streamapp.agents.kafka_transport import StreamApp
 from streamapp.agents.labelling import Labelling, LabelTopics
 from streamapp.agents.model_care import Beginning, Surroundings, look_after
+from streamapp.agents.next_offsets import NextOffsets
 from streamapp.agents.outbox import Outbox
 from streamapp.agents.pulse import PULSE_SECONDS, Pulse
 from streamapp.agents.score import AGENT as SCORE
@@ -150,13 +151,16 @@ class Worker:
             options,
             assignment_seconds(settings),
         )
-        control = self._control(outbox, ticker, inputs)
+        next_offsets = NextOffsets(options)
+        control = self._control(outbox, ticker, inputs, next_offsets)
         counts = input_partitions(settings, [name for name in inputs.topics if inputs.moves_time(name)])
         sources = {
             TP(name, p): (inputs.uuid_of(name), p) for name, count in counts.items() for p in range(count)
         }
         alignment = TimeAlignment(app, store, sources)
-        assignment = Assignment(app, store, ticker, control, alignment, vitals=self.vitals, plan=plan)
+        assignment = Assignment(
+            app, store, ticker, control, alignment, next_offsets=next_offsets, vitals=self.vitals, plan=plan
+        )
         pulse = Pulse(app, ticker, alignment, self.guard, self.vitals)
 
         async def prepare(*_: Any, **__: Any) -> None:
@@ -174,7 +178,9 @@ class Worker:
         self._score = self._score_agent(scorer, outbox, ticker, control)
         self._register(SCORE, inputs.topics, self._score.consume)
         self._register(
-            WATCH, [names["subject-activity"]], self._watch_agent(store, outbox, alignment).consume
+            WATCH,
+            [names["subject-activity"]],
+            self._watch_agent(store, outbox, alignment, next_offsets).consume,
         )
 
     async def _claim_unread(self, topic_names: list[str]) -> None:
@@ -185,13 +191,16 @@ class Worker:
             self.app.rejoin_group()
         self._unread = unread
 
-    def _control(self, outbox: Outbox, ticker: Ticker, inputs: Inputs) -> InputControl:
+    def _control(
+        self, outbox: Outbox, ticker: Ticker, inputs: Inputs, next_offsets: NextOffsets
+    ) -> InputControl:
         limits = self.settings.dead_letters
         return InputControl(
             self.app,
             outbox,
             ticker,
             self.vitals,
+            next_offsets=next_offsets,
             state_topic=self.names["service-state"],
             inputs=inputs.topics,
             rules=PauseRules(
@@ -232,20 +241,23 @@ class Worker:
         symbols = load_symbol_table(Path(symbols_file) if symbols_file else None)
         return Scorer(inputs, reader, symbols, care)
 
-    def _watch_agent(self, store: TrendStore, outbox: Outbox, alignment: TimeAlignment) -> WatchAgent:
+    def _watch_agent(
+        self, store: TrendStore, outbox: Outbox, alignment: TimeAlignment, next_offsets: NextOffsets
+    ) -> WatchAgent:
         names = self.names
         return WatchAgent(
             store,
             outbox,
             alignment,
-            WatchTopics(
+            next_offsets,
+            topics=WatchTopics(
                 names["subject-activity"],
                 names["subject-trends"],
                 names["alerts"],
                 names["dead-letters"],
                 names["label-requests"] if self.settings.labels.enabled else None,
             ),
-            WatchTimes(
+            times=WatchTimes(
                 WRITE_STATE_SECONDS, WATCH_MAX_EVENTS, self.settings.event_time.backfill_after_seconds
             ),
         )

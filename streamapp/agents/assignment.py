@@ -17,7 +17,7 @@ from streamapp import metrics
 from streamapp.agents.input_age import newest_record_seconds
 from streamapp.agents.input_control import InputControl
 from streamapp.agents.kafka_transport import StreamApp
-from streamapp.agents.lost_offsets import count_lost
+from streamapp.agents.next_offsets import NextOffsets, count_lost
 from streamapp.agents.ticker import Ticker
 from streamapp.agents.time_alignment import TimeAlignment
 from streamapp.agents.trend_store import TrendStore
@@ -37,6 +37,7 @@ class Assignment:
         control: InputControl,
         alignment: TimeAlignment,
         *,
+        next_offsets: NextOffsets,
         vitals: Vitals,
         plan: "AssignmentPlan",
     ) -> None:
@@ -45,6 +46,7 @@ class Assignment:
         self._ticker = ticker
         self._control = control
         self._alignment = alignment
+        self._next_offsets = next_offsets
         self._vitals = vitals
         self._plan = plan
         self._inputs_seen: set[str] = set()
@@ -79,7 +81,8 @@ class Assignment:
             self._vitals.block_ready("partitions", "trend state is being read")
             await self._store.read(activity)
         self._ticker.assign({(tp.topic, tp.partition): at for tp, at in positions.items()})
-        self._control.assign(positions)
+        self._next_offsets.assign(positions)
+        self._control.assigned()
         self._alignment.assign(assigned)
         log.info("ready for %d partitions, %d of them with trend state", len(assigned), len(activity))
         if self._app.rebalancing_count == rebalance:  # else the next one began meanwhile

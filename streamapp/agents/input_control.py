@@ -14,7 +14,7 @@ from faust.types import TP
 
 from streamapp import metrics
 from streamapp.agents.kafka_transport import StreamApp
-from streamapp.agents.lost_offsets import OffsetsWentBack, count_lost
+from streamapp.agents.next_offsets import NextOffsets
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.agents.ticker import Ticker
 from streamapp.contracts.codec import DecodeError, decode, encode
@@ -37,6 +37,7 @@ class InputControl:
         ticker: Ticker,
         vitals: Vitals,
         *,
+        next_offsets: NextOffsets,
         state_topic: str,
         inputs: Iterable[str],
         rules: PauseRules,
@@ -46,12 +47,12 @@ class InputControl:
         self._outbox = outbox
         self._ticker = ticker
         self._vitals = vitals
+        self._next_offsets = next_offsets
         self._state_topic = state_topic
         self._inputs = frozenset(inputs)
         self._rules = rules
         self._consumer_options = consumer_options
         self._runs: dict[str, DeadLetterRun] = {}
-        self._next_offsets: dict[TP, int] = {}
         self._following = False
         for topic in self._inputs:
             metrics.INPUT_PAUSED.labels(topic).set(0)
@@ -94,35 +95,22 @@ class InputControl:
             else:
                 await self._resume(state.topic)
 
-    def assign(self, positions: Mapping[TP, int]) -> None:
-        """The worker was given partitions and will read them from these offsets on."""
-        self._next_offsets = dict(positions)
+    def assigned(self) -> None:
+        """The worker was given partitions."""
         self._tell_ticker()
 
-    def may_take(self, message: Any) -> bool:
+    async def may_take(self, message: Any) -> bool:
         """Whether the agent is to hold this message, to acknowledge it or have it replayed. Not one of a paused topic
         that follows messages which the pause dropped: all of them are read again when the topic goes on.
 
-        Raises `OffsetsWentBack`. A jump forward is told from a gap that was never a record (a transaction's marker)
-        by the oldest offset that is left.
+        Raises what `NextOffsets.take` raises.
         """
-        tp, offset = TP(message.topic, message.partition), message.offset
-        expected = self._next_offsets.get(tp, offset)
-        if offset > expected and tp.topic in self._app.paused_topics:
-            return False
-        if offset < expected:
-            raise OffsetsWentBack(
-                f"{tp.topic} partition {tp.partition} went back from offset {expected} to {offset}: it was recreated "
-                "or cut; nothing of it was taken"
-            )
-        self._next_offsets[tp] = offset + 1
-        if offset > expected:
-            self._app.add_future(self._explain_gap(tp, expected, offset))
+        if message.topic in self._app.paused_topics:
+            tp = TP(message.topic, message.partition)
+            if message.offset > self._next_offsets.of.get(tp, message.offset):
+                return False
+        await self._next_offsets.take(message)
         return True
-
-    async def _explain_gap(self, tp: TP, expected: int, offset: int) -> None:
-        begin = (await self._app.consumer.earliest_offsets(tp))[tp]
-        count_lost(tp, expected, min(begin, offset))
 
     async def observe(self, records: Iterable[RawRecord], results: Iterable[ScoredPost | Rejected]) -> None:
         """Count fates; pause the inputs that have too many dead letters, in `service-state` first."""
@@ -153,7 +141,7 @@ class InputControl:
         if topic not in self._app.paused_topics:
             return
         log.info("input %s goes on", topic)
-        await self._app.resume_topic(topic, self._next_offsets)
+        await self._app.resume_topic(topic, self._next_offsets.of)
         self._changed(topic, False)
 
     def _changed(self, topic: str, paused: bool) -> None:
@@ -162,4 +150,4 @@ class InputControl:
         self._tell_ticker()
 
     def _tell_ticker(self) -> None:
-        self._ticker.pause(tp for tp in self._next_offsets if tp.topic in self._app.paused_topics)
+        self._ticker.pause(tp for tp in self._next_offsets.of if tp.topic in self._app.paused_topics)

@@ -150,7 +150,7 @@ class ScoreAgent:
         inbox: Inbox[Any] = Inbox(self._size.posts * 2)
         stream.add_future(self._run(inbox, manual))
         async for event in manual.events():
-            if self._control.may_take(event.message):
+            if await self._control.may_take(event.message):
                 await inbox.put(event)
 
     async def exchange(self, change: Callable[[], Awaitable[None]]) -> None:

@@ -16,6 +16,7 @@ from streamapp.agents.current_series import CurrentSeries
 from streamapp.agents.dead_letters import dead_letter
 from streamapp.agents.inbox import Inbox
 from streamapp.agents.labelling import alert_messages
+from streamapp.agents.next_offsets import NextOffsets
 from streamapp.agents.open_surges import OpenSurges
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.agents.time_alignment import TimeAlignment
@@ -55,11 +56,14 @@ class WatchAgent:
         store: TrendStore,
         outbox: Outbox,
         alignment: TimeAlignment,
+        next_offsets: NextOffsets,
+        *,
         topics: WatchTopics,
         times: WatchTimes,
     ) -> None:
         self._store = store
         self._alignment = alignment
+        self._next_offsets = next_offsets
         self._outbox = outbox
         self._topics = topics
         self._times = times
@@ -77,6 +81,7 @@ class WatchAgent:
         inbox: Inbox[Any] = Inbox(self._times.max_events)
         stream.add_future(self._run(inbox, manual))
         async for event in manual.events():
+            await self._next_offsets.take(event.message)
             # At once: what is applied once a second would have other workers wait for it.
             self._alignment.hear(event.message)
             await inbox.put(event)

@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,21 @@ def test_an_exception_in_a_pump_ends_the_worker_and_commits_nothing_past_the_fai
     fault_run.revive(worker)
     outcome = fault_run.check(undisturbed)
     assert outcome.books.scored_repeats > 0, "nothing was replayed"
+    assert worker.stop() == 0
+
+
+def test_records_that_a_fetch_lost_stop_the_worker_before_anything_behind_them_is_acknowledged(
+    fault_run: FaultRun, undisturbed: Outcome, tmp_path: Path
+) -> None:
+    now = tmp_path / "now"
+    worker = fault_run.worker().start(f"lossy-fetch:{now}").wait_ready()
+    fault_run.begin()
+    wait_until(lambda: fault_run.progress.written("scored-posts") > 0, 30, "the first posts scored")
+    now.touch()
+    assert worker.wait(60) > 0
+    assert re.search(r"offset \d+ was not handed over, and \d+ was", worker.log()), worker.log()[-2000:]
+    fault_run.revive(worker)
+    fault_run.check(undisturbed)
     assert worker.stop() == 0
 
 

@@ -1,5 +1,6 @@
 """An input topic that was deleted and made anew, and records that were deleted before they were read."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import TopicPartition
+from kafka import KafkaProducer, TopicPartition
 
-from streamapp.cluster.kafka_clients import open_admin, topic_uuids
+from streamapp.cluster.kafka_clients import client_settings, open_admin, topic_uuids
 from streamapp.cluster.topic_admin import create_topics, plan_topics
 from tests.harness.accounting import compare_trends
 from tests.harness.cluster import TestCluster, wait_until
@@ -97,6 +98,27 @@ def lost(worker: WorkerProcess) -> float:
 def delete_before(test: TestCluster, offset: int) -> None:
     with open_admin(test.settings.broker) as admin:
         admin.delete_records({TopicPartition(test.name("news"), number): offset for number in range(4)})
+
+
+def test_gaps_that_never_were_records_are_passed_over(
+    cluster: Callable[..., TestCluster], workers: Callable[..., WorkerProcess]
+) -> None:
+    test = cluster()
+    worker = workers(test.settings).start().wait_ready()
+    producer = KafkaProducer(**client_settings(test.settings.broker), transactional_id=test.name("writer"))
+    producer.init_transactions()
+    for transaction in range(5):
+        producer.begin_transaction()
+        for number in range(8):
+            post = {"id": f"p{transaction}-{number}", "text": "oil plunges", "published_at": NOW_MS}
+            producer.send(test.name("news"), value=json.dumps(post).encode(), partition=number % 4)
+        producer.commit_transaction()
+    test.publish(posts(4, 1000))
+    wait_until(lambda: len(test.scored()) == 44, 30, "every post of every transaction scored")
+    with GroupProgress(test) as progress:
+        progress.settle(30)
+    assert lost(worker) == 0
+    assert worker.stop() == 0
 
 
 def test_records_deleted_before_they_were_read_are_counted_and_logged(

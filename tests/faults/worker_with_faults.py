@@ -11,6 +11,7 @@ Where S is a path in slow-state, slow-model and hold, the fault lasts until that
   slow-model:S      loading the model takes S seconds
   block-loop:PATH   the event loop stands still while the file PATH is there
   hold:TOPIC/P:S    partition P of the topic with that ending is not fetched for S seconds after it was to be
+  lossy-fetch:PATH  the first fetch of inputs after the file PATH came lacks the first half of its records
   stale-fetch:PATH  the fetch under way when the file PATH comes ends after the next rebalance, with records
   poison            the model raises on the word `poison`, gives no number on `nonnumber`
   slow-version:V:S  the model of version V takes S seconds longer for every forward pass
@@ -181,6 +182,11 @@ def slow_batch(seconds: float) -> None:
     score.Scorer.score = slowed  # type: ignore[method-assign]
 
 
+def begun(path: str) -> bool:
+    """Whether the file is there with which a fault begins."""
+    return Path(path).exists()
+
+
 def over(how_long: str, began: float) -> bool:
     """Whether a fault that lasts `how_long`, in seconds or until a file is there, is over."""
     return (
@@ -269,7 +275,7 @@ def stale_fetch(path: str) -> None:
     left = [True]
 
     async def stale(self: Any, wanted: Any, timeout: float) -> Any:
-        if not (left and Path(path).exists()):
+        if not (left and begun(path)):
             return await fetch(self, wanted, timeout)
         left.clear()
         generation = self.app.consumer_generation_id
@@ -283,6 +289,21 @@ def stale_fetch(path: str) -> None:
         return fetched
 
     kafka_transport.InputConsumer._fetch = stale  # type: ignore[method-assign]
+
+
+def lossy_fetch(path: str) -> None:
+    fetch = kafka_transport.InputConsumer._fetch
+    left = [True]
+
+    async def lossy(self: Any, wanted: Any, timeout: float) -> Any:
+        fetched = await fetch(self, wanted, timeout)
+        if not (left and begun(path) and any(self.app.is_ordered(tp.topic) for tp in fetched)):
+            return fetched
+        left.clear()
+        print("fault: a fetch loses records", file=sys.stderr, flush=True)
+        return {tp: records[(len(records) + 1) // 2 :] for tp, records in fetched.items()}
+
+    kafka_transport.InputConsumer._fetch = lossy  # type: ignore[method-assign]
 
 
 def poison() -> None:
@@ -320,7 +341,7 @@ def install(faults: Sequence[str]) -> None:
         else:
             lasting = {
                 "slow-state": slow_state, "slow-model": slow_model, "block-loop": block_loop,
-                "stale-fetch": stale_fetch,
+                "stale-fetch": stale_fetch, "lossy-fetch": lossy_fetch,
             }  # fmt: skip
             one_number = {"slow-batch": slow_batch, "model-posts-per-second": pace_model}
             if name in lasting:

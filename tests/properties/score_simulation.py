@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from streamapp.agents.input_control import InputControl
 from streamapp.agents.inputs import Inputs
+from streamapp.agents.next_offsets import NextOffsets
 from streamapp.agents.outbox import Outbox, Outgoing
 from streamapp.agents.score import OutputTopics, ScoreAgent, ScoreLimits, Scorer
 from streamapp.agents.ticker import Ticker
@@ -116,7 +117,8 @@ class Simulation:
         ticker.assign({(event.message.topic, event.message.partition): 0 for event in self.waiting})
         app: Any = NoPausing()
         control = InputControl(
-            app, outbox, ticker, Vitals(60.0), state_topic="service-state", inputs=["news", "chat"],
+            app, outbox, ticker, Vitals(60.0), next_offsets=NextOffsets({}), state_topic="service-state",
+            inputs=["news", "chat"],
             rules=PauseRules(), consumer_options={},
         )  # fmt: skip
         model = FakeModel(poison=[POISON], gate=self._gate)

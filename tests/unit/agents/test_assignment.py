@@ -40,12 +40,17 @@ class Group:
     def assign(self, positions: Collection[Any]) -> None:
         assert not positions
 
+    def assigned(self) -> None:
+        pass
+
 
 def assignment_in(group: Group, vitals: Vitals) -> Assignment:
     store = TrendStore("subject-state", WatchRules(), cast("Outbox", None), {})
     stand_in = cast("Any", group)
     plan = AssignmentPlan("subject-activity", {}, {}, timeout_seconds=10.0)
-    return Assignment(stand_in, store, stand_in, stand_in, stand_in, vitals=vitals, plan=plan)
+    return Assignment(
+        stand_in, store, stand_in, stand_in, stand_in, next_offsets=stand_in, vitals=vitals, plan=plan
+    )
 
 
 async def test_a_worker_that_prepared_its_assignment_is_ready() -> None:
