@@ -21,7 +21,7 @@ from streamapp import metrics
 from streamapp.agents.assignment import Assignment, AssignmentPlan
 from streamapp.agents.first_model import FirstModel
 from streamapp.agents.guard import Guard
-from streamapp.agents.input_control import InputControl
+from streamapp.agents.input_control import ControlPlan, InputControl
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.kafka_transport import StreamApp
 from streamapp.agents.labelling import Labelling, LabelTopics
@@ -201,12 +201,14 @@ class Worker:
             ticker,
             self.vitals,
             next_offsets=next_offsets,
-            state_topic=self.names["service-state"],
-            inputs=inputs.topics,
-            rules=PauseRules(
-                in_a_row=limits.pause_after_in_a_row,
-                share=limits.pause_share,
-                window_records=limits.pause_share_window_posts,
+            plan=ControlPlan(
+                state_topic=self.names["service-state"],
+                inputs=inputs.topics,
+                rules=PauseRules(
+                    in_a_row=limits.pause_after_in_a_row,
+                    share=limits.pause_share,
+                    window_records=limits.pause_share_window_posts,
+                ),
             ),
             consumer_options=aiokafka_options(self.settings.broker),
         )

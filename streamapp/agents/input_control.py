@@ -6,11 +6,12 @@ reason to restart the worker.
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
+from msgspec import Struct
 
 from streamapp import metrics
 from streamapp.agents.kafka_transport import StreamApp
@@ -38,9 +39,7 @@ class InputControl:
         vitals: Vitals,
         *,
         next_offsets: NextOffsets,
-        state_topic: str,
-        inputs: Iterable[str],
-        rules: PauseRules,
+        plan: "ControlPlan",
         consumer_options: Mapping[str, Any],
     ) -> None:
         self._app = app
@@ -48,9 +47,9 @@ class InputControl:
         self._ticker = ticker
         self._vitals = vitals
         self._next_offsets = next_offsets
-        self._state_topic = state_topic
-        self._inputs = frozenset(inputs)
-        self._rules = rules
+        self._state_topic = plan.state_topic
+        self._inputs = frozenset(plan.inputs)
+        self._rules = plan.rules
         self._consumer_options = consumer_options
         self._runs: dict[str, DeadLetterRun] = {}
         self._following = False
@@ -151,3 +150,11 @@ class InputControl:
 
     def _tell_ticker(self) -> None:
         self._ticker.pause(tp for tp in self._next_offsets.of if tp.topic in self._app.paused_topics)
+
+
+class ControlPlan(Struct, frozen=True, kw_only=True):
+    """What is watched, when it is paused, and in which topic that is said."""
+
+    state_topic: str
+    inputs: Sequence[str]
+    rules: PauseRules

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from streamapp.agents.input_control import InputControl
+from streamapp.agents.input_control import ControlPlan, InputControl
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.next_offsets import NextOffsets
 from streamapp.agents.outbox import Outbox, Outgoing
@@ -117,9 +117,8 @@ class Simulation:
         ticker.assign({(event.message.topic, event.message.partition): 0 for event in self.waiting})
         app: Any = NoPausing()
         control = InputControl(
-            app, outbox, ticker, Vitals(60.0), next_offsets=NextOffsets({}), state_topic="service-state",
-            inputs=["news", "chat"],
-            rules=PauseRules(), consumer_options={},
+            app, outbox, ticker, Vitals(60.0), next_offsets=NextOffsets({}), consumer_options={},
+            plan=ControlPlan(state_topic="service-state", inputs=["news", "chat"], rules=PauseRules()),
         )  # fmt: skip
         model = FakeModel(poison=[POISON], gate=self._gate)
         reader = TextReader(ModelSlot(model), english(), 50)
