@@ -19,6 +19,7 @@ from faust.types import TP
 
 from streamapp import metrics
 from streamapp.agents.assignment import Assignment, AssignmentPlan
+from streamapp.agents.event_stream import EventStream
 from streamapp.agents.first_model import FirstModel
 from streamapp.agents.guard import Guard
 from streamapp.agents.input_control import ControlPlan, InputControl
@@ -356,6 +357,7 @@ def build_faust_app(settings: Settings) -> StreamApp:
         topic_disable_leader=True,
         table_standby_replicas=0,
         web_enabled=False,
+        Stream=EventStream,
         store="memory://",
         value_serializer="raw",
         key_serializer="raw",

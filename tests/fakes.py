@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError
+from faust.types import TP
 from msgspec import Struct
 
 from streamapp.agents.outbox import Headers, Outgoing
@@ -103,6 +104,11 @@ class FakeMessage(Struct, frozen=True, kw_only=True):
     key: bytes | None = None
     value: bytes | None = None
     headers: Headers | None = None
+
+    @property
+    def tp(self) -> TP:
+        """Topic and partition, as Faust's messages have them."""
+        return TP(self.topic, self.partition)
 
 
 class FakeEvent(Struct, frozen=True):

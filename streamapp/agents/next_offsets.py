@@ -50,7 +50,7 @@ class NextOffsets:
 
         Raises `OffsetsWentBack`, and what `explain_gap` raises.
         """
-        tp, offset = TP(message.topic, message.partition), message.offset
+        tp, offset = message.tp, message.offset
         expected = self._next.get(tp, offset)
         if offset < expected:
             raise OffsetsWentBack(

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from streamapp import app
-from streamapp.agents import kafka_transport, outbox, pulse, score, trend_store, watch
+from streamapp.agents import event_stream, kafka_transport, outbox, pulse, score, trend_store, watch
 from streamapp.cli.main import main
 from streamapp.core.trend_state import FRONTIERS_KEY
 from streamapp.inference import micro_batcher, onnx_model
@@ -135,9 +135,7 @@ def remember_app() -> None:
 
 
 def trap_acks(traps: list[Trap]) -> None:
-    import faust  # only where a fault needs it
-
-    ack = faust.Stream.ack
+    ack = event_stream.EventStream.ack
 
     async def watched(self: Any, event: Any) -> bool:
         answer: bool = await ack(self, event)
@@ -146,7 +144,7 @@ def trap_acks(traps: list[Trap]) -> None:
             await trap.pass_by("mid-watch-ack" if watching else "mid-score-ack")
         return answer
 
-    faust.Stream.ack = watched
+    event_stream.EventStream.ack = watched  # type: ignore[method-assign]
 
 
 def say_batches() -> None:
