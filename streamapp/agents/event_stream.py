@@ -35,6 +35,8 @@ class EventStream(faust.Stream[Any]):  # type: ignore[misc]
                 unacked.add(message)
                 inbound_at[message.tp] = monotonic()
                 yield event
+        except StopAsyncIteration:
+            return  # what Faust puts into the queue when the agent is to stop
         finally:
             self._channel_stop_iteration(channel)
             if started_here:
