@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from faust.types import TP
 from msgspec import Struct
 
 from streamapp import metrics
@@ -102,13 +101,13 @@ class InputControl:
         """Whether the agent is to hold this message, to acknowledge it or have it replayed. Not one of a paused topic
         that follows messages which the pause dropped: all of them are read again when the topic goes on.
 
-        Raises what `NextOffsets.take` raises.
+        Raises what `NextOffsets.skip_to` raises.
         """
-        if message.topic in self._app.paused_topics:
-            tp = TP(message.topic, message.partition)
-            if message.offset > self._next_offsets.of.get(tp, message.offset):
-                return False
-        await self._next_offsets.take(message)
+        if self._next_offsets.is_next(message):
+            return True
+        if message.topic in self._app.paused_topics and message.offset > self._next_offsets.of[message.tp]:
+            return False
+        await self._next_offsets.skip_to(message)
         return True
 
     async def observe(self, records: Iterable[RawRecord], results: Iterable[ScoredPost | Rejected]) -> None:

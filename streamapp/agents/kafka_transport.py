@@ -8,8 +8,9 @@ transport).
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
+from operator import methodcaller
 from typing import Any
 
 import faust
@@ -66,9 +67,13 @@ class InputConsumer(driver.Consumer):
     where it safely can.
     """
 
+    # The agents' queues, as of the last fetch.
+    _queues: Sequence[Any] = ()
+
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         """In place of all that was fetched: what is to be handed over now, in that order."""
         order: TimeOrder[TP, Any] = self.app.time_order
+        self._queues = [channel.queue for channel in self.app.topics]
         generation = self.app.consumer_generation_id
         inputs = {tp for tp in self.assignment() if self.app.is_ordered(tp.topic)}
         order.keep(inputs)
@@ -163,8 +168,12 @@ class InputConsumer(driver.Consumer):
             and getattr(suspended, "__qualname__", "") == "Event.wait"
             and self.flow_active
             and not self.suspend_flow.is_set()
-            and all(not channel.queue.full() for channel in self.app.topics)
+            and not any(map(_is_full, self._queues))
         )
+
+
+# Asked of every queue for every record.
+_is_full = methodcaller("full")
 
 
 def _alternating(left: Records, right: Records) -> Records:

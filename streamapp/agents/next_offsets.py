@@ -44,21 +44,28 @@ class NextOffsets:
         """The next offset by partition."""
         return self._next
 
-    async def take(self, message: Any) -> None:
-        """The agent is about to take this message. What raises here must end the worker: Faust takes a gap for
-        acknowledged as soon as something behind it is.
+    def is_next(self, message: Any) -> bool:
+        """Whether this message is the next one of its partition; the one after it is the next then."""
+        tp, offset = message.tp, message.offset
+        if self._next.get(tp, offset) != offset:
+            return False
+        self._next[tp] = offset + 1
+        return True
+
+    async def skip_to(self, message: Any) -> None:
+        """Let this message be the next one, where it may. What raises here must end the worker: Faust takes a gap
+        for acknowledged as soon as something behind it is.
 
         Raises `OffsetsWentBack`, and what `explain_gap` raises.
         """
         tp, offset = message.tp, message.offset
-        expected = self._next.get(tp, offset)
+        expected = self._next[tp]
         if offset < expected:
             raise OffsetsWentBack(
                 f"{tp.topic} partition {tp.partition} went back from offset {expected} to {offset}: it was recreated "
                 "or cut; nothing of it was taken"
             )
-        if offset > expected:
-            await explain_gap(tp, expected, offset, self._consumer_options)
+        await explain_gap(tp, expected, offset, self._consumer_options)
         self._next[tp] = offset + 1
 
 
