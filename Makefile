@@ -65,7 +65,7 @@ test-fast: $(VENV)/.dev ## Run the tests that need no broker (under a minute)
 	@$(PYTEST) -m "not broker and not chaos and not slow" --ignore tests/unit/retrain/training --ignore tests/retrain_e2e $(TEST_ARGS)
 
 chaos: $(VENV)/.dev ## Run the long fault tests (an hour)
-	@$(PYTEST) $(PARALLEL) -m chaos --timeout 14400 $(TEST_ARGS)
+	@$(PYTEST) $(PARALLEL) -m chaos $(TEST_ARGS)
 
 bench: $(VENV)/.dev ## Run the benchmarks and print their tables
 	@$(BIN)/streamapp bench pipeline && $(BIN)/streamapp bench transport && $(BIN)/streamapp bench watch

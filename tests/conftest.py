@@ -22,6 +22,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared" / "datasets"
+CHAOS_SECONDS = 4 * 3600
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +81,13 @@ def shared_datasets() -> Path:
     if not SHARED.is_dir():
         pytest.skip("../shared/datasets is absent: real data cannot be tested here")
     return SHARED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The chaos tests take longer than any other test may, whichever way they are started."""
+    for item in items:
+        if item.get_closest_marker("chaos"):
+            item.add_marker(pytest.mark.timeout(CHAOS_SECONDS))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
