@@ -1,6 +1,6 @@
 """Faust's stream of un-acked events, without a turn of the event loop, sensors and processors for every one of them.
 
-Pinned to faust-streaming 0.15.3. Half of what Faust costs a record is here (docs/experiments.md, transport).
+Pinned to faust-streaming 0.15.3. Most of what Faust cost a record was here (docs/experiments.md, transport).
 """
 
 from collections.abc import AsyncIterator

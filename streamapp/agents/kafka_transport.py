@@ -2,8 +2,7 @@
 
 The producer is idempotent (no repeats or reordering by its own retries) and waits between failed looks for a leader.
 The consumer keeps paused input topics paused over rebalances, hands the records of inputs over in the order of their
-time (core/time_order.py), and may do so without four tasks each (8-10 k records/s become 34-42 k; docs/experiments.md,
-transport).
+time (core/time_order.py), and may do so without four tasks each.
 """
 
 import asyncio

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +106,15 @@ def test_gaps_that_never_were_records_are_passed_over(
 ) -> None:
     test = cluster()
     worker = workers(test.settings).start().wait_ready()
-    producer = KafkaProducer(**client_settings(test.settings.broker), transactional_id=test.name("writer"))
-    producer.init_transactions()
-    for transaction in range(5):
-        producer.begin_transaction()
-        for number in range(8):
-            post = {"id": f"p{transaction}-{number}", "text": "oil plunges", "published_at": NOW_MS}
-            producer.send(test.name("news"), value=json.dumps(post).encode(), partition=number % 4)
-        producer.commit_transaction()
+    options = client_settings(test.settings.broker)
+    with closing(KafkaProducer(**options, transactional_id=test.name("writer"))) as producer:
+        producer.init_transactions()
+        for transaction in range(5):
+            producer.begin_transaction()
+            for number in range(8):
+                post = {"id": f"p{transaction}-{number}", "text": "oil plunges", "published_at": NOW_MS}
+                producer.send(test.name("news"), value=json.dumps(post).encode(), partition=number % 4)
+            producer.commit_transaction()
     test.publish(posts(4, 1000))
     wait_until(lambda: len(test.scored()) == 44, 30, "every post of every transaction scored")
     with GroupProgress(test) as progress:
