@@ -6,6 +6,7 @@ time (core/time_order.py), and may do so without four tasks each.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -13,6 +14,7 @@ from operator import methodcaller
 from typing import Any
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.transports import SchedulingStrategyT
@@ -30,6 +32,8 @@ MOST_ON_THE_WAY = 2_000
 TOLD_LATELY_SECONDS = 2.0
 
 Records = list[tuple[TP, Any]]
+
+log = logging.getLogger(__name__)
 
 
 class IdempotentProducer(driver.Producer):
@@ -81,7 +85,7 @@ class InputConsumer(driver.Consumer):
         if not self.flow_active or generation != self.app.consumer_generation_id:
             # A fetch that outlasts a rebalance takes its records after the partitions were sought anew. None of them,
             # and nothing else of this assignment, was handed over, so all go back to where they were committed.
-            await self.perform_seek()
+            await self._seek_back()
             return []
         others: dict[TP, list[Any]] = {}
         for tp, records in fetched.items():
@@ -94,6 +98,13 @@ class InputConsumer(driver.Consumer):
         taken = order.take(most, now_ms, self._behind(inputs), self.app.elsewhere_ms) if most > 0 else []
         self.app.took(taken)
         return _alternating(taken, [(tp, record) for tp, records in others.items() for record in records])
+
+    async def _seek_back(self) -> None:
+        """To what is committed. A rebalance that takes partitions meanwhile ends it: Faust seeks what comes after."""
+        try:
+            await self.perform_seek()
+        except (IllegalStateError, AssertionError) as error:  # aiokafka asserts that there are any
+            log.info("partitions were taken while their offsets were looked up: %s", error)
 
     def _wait_seconds(self, timeout: float) -> float:
         """Nothing where more can be handed over at once, a moment where what was fetched waits for others."""

@@ -93,6 +93,23 @@ def test_records_of_a_fetch_that_outlasts_a_rebalance_are_read_again(
     assert first.stop() == 0
 
 
+def test_a_worker_whose_partitions_go_while_it_seeks_them_goes_on_with_the_others(
+    fault_run: FaultRun, undisturbed: Outcome, tmp_path: Path
+) -> None:
+    now = tmp_path / "now"
+    first = fault_run.worker().start(f"late-seek:{now}").wait_ready()
+    second = fault_run.worker("worker-1", settings_of_second(fault_run.cluster.settings))
+    fault_run.begin()
+    wait_until(lambda: fault_run.progress.written("scored-posts") > 0, 30, "the first posts scored")
+    now.touch()
+    second.start()
+    wait_until(lambda: shared_out(first, second), 60, "the partitions shared out")
+    wait_until(lambda: "were taken while" in first.log(), 30, "the seek ended")
+    fault_run.check(undisturbed)
+    assert second.stop() == 0
+    assert first.stop() == 0
+
+
 def test_a_worker_that_wakes_after_its_partitions_were_taken_does_not_win(
     cluster: Callable[..., TestCluster], stream: Stream, undisturbed: Outcome, tmp_path: Path, figures: list[str],
     topic_prefix: str,

@@ -13,6 +13,7 @@ Where S is a path in slow-state, slow-model and hold, the fault lasts until that
   hold:TOPIC/P:S    partition P of the topic with that ending is not fetched for S seconds after it was to be
   lossy-fetch:PATH  the first fetch of inputs after the file PATH came lacks the first half of its records
   stale-fetch:PATH  the fetch under way when the file PATH comes ends after the next rebalance, with records
+  late-seek:PATH    the fetch under way when the file PATH comes ends in a rebalance, and what is committed is said after
   poison            the model raises on the word `poison`, gives no number on `nonnumber`
   slow-version:V:S  the model of version V takes S seconds longer for every forward pass
 """
@@ -25,6 +26,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from aiokafka import AIOKafkaConsumer
 
 from streamapp import app
 from streamapp.agents import event_stream, kafka_transport, outbox, pulse, score, trend_store, watch
@@ -289,6 +292,32 @@ def stale_fetch(path: str) -> None:
     kafka_transport.InputConsumer._fetch = stale  # type: ignore[method-assign]
 
 
+def late_seek(path: str) -> None:
+    fetch, committed = kafka_transport.InputConsumer._fetch, AIOKafkaConsumer.committed
+    left, late = [True], [False]
+
+    async def revoked(self: Any, wanted: Any, timeout: float) -> Any:
+        if not (left and begun(path)):
+            return await fetch(self, wanted, timeout)
+        left.clear()
+        while self.flow_active:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        late[0] = True
+        return {}
+
+    async def after_rebalance(self: Any, tp: Any) -> Any:
+        if late[0]:
+            print("fault: a seek outlasts a rebalance", file=sys.stderr, flush=True)
+            late[0] = False
+            before = self._subscription.subscription.assignment
+            while self._subscription.subscription.assignment is before:
+                await asyncio.sleep(0.005)
+        return await committed(self, tp)
+
+    kafka_transport.InputConsumer._fetch = revoked  # type: ignore[method-assign]
+    AIOKafkaConsumer.committed = after_rebalance
+
+
 def lossy_fetch(path: str) -> None:
     fetch = kafka_transport.InputConsumer._fetch
     left = [True]
@@ -339,7 +368,7 @@ def install(faults: Sequence[str]) -> None:
         else:
             lasting = {
                 "slow-state": slow_state, "slow-model": slow_model, "block-loop": block_loop,
-                "stale-fetch": stale_fetch, "lossy-fetch": lossy_fetch,
+                "stale-fetch": stale_fetch, "late-seek": late_seek, "lossy-fetch": lossy_fetch,
             }  # fmt: skip
             one_number = {"slow-batch": slow_batch, "model-posts-per-second": pace_model}
             if name in lasting:
