@@ -1,7 +1,8 @@
 """Stand-ins for what is outside the house: clock, Kafka's producer, Faust's stream, a model. Hand-written, typed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError
@@ -33,12 +34,18 @@ class Sent(Struct, frozen=True):
 
 
 class FakeProducer:
-    """Takes messages as aiokafka's producer does; acknowledges at once, or, `held`, when the test says so."""
+    """Takes messages as aiokafka's producer does; acknowledges at once, or, `held`, when the test says so.
+
+    It knows of no partitions but those of `partitions`, by topic.
+    """
 
     def __init__(
-        self, *, held: bool = False, limit_bytes: int = UNLIMITED, broker_limit_bytes: int = UNLIMITED
-    ) -> None:
+        self, *, held: bool = False, limit_bytes: int = UNLIMITED, broker_limit_bytes: int = UNLIMITED,
+        partitions: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
         self.sent: list[Sent] = []
+        known = {topic: set(range(count)) for topic, count in (partitions or {}).items()}
+        self.client = SimpleNamespace(cluster=SimpleNamespace(partitions_for_topic=known.get))
         self._held, self._limit_bytes, self._broker_limit_bytes = held, limit_bytes, broker_limit_bytes
 
     async def send(

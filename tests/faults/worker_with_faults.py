@@ -13,7 +13,7 @@ Where S is a path in slow-state, slow-model and hold, the fault lasts until that
   hold:TOPIC/P:S    partition P of the topic with that ending is not fetched for S seconds after it was to be
   lossy-fetch:PATH  the first fetch of inputs after the file PATH came lacks the first half of its records
   stale-fetch:PATH  the fetch under way when the file PATH comes ends after the next rebalance, with records
-  late-seek:PATH    the fetch under way when the file PATH comes ends in a rebalance, and what is committed is said after
+  late-seek:PATH    the fetch under way when the file PATH comes ends in a rebalance; what is committed is told after it
   poison            the model raises on the word `poison`, gives no number on `nonnumber`
   slow-version:V:S  the model of version V takes S seconds longer for every forward pass
 """
@@ -310,7 +310,7 @@ def late_seek(path: str) -> None:
             print("fault: a seek outlasts a rebalance", file=sys.stderr, flush=True)
             late[0] = False
             before = self._subscription.subscription.assignment
-            while self._subscription.subscription.assignment is before:
+            while self._subscription.subscription.assignment is before:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         return await committed(self, tp)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
 
 from streamapp.agents.outbox import DeliveryFailed, Outbox, Outgoing
 from tests.fakes import FakeProducer
@@ -44,6 +45,24 @@ async def test_nothing_to_deliver_is_delivered() -> None:
     producer = FakeProducer()
     await outbox(producer).deliver([])
     assert producer.sent == []
+
+
+async def test_a_key_goes_where_kafka_s_own_clients_put_it() -> None:
+    numbers = range(200)
+    producer = FakeProducer(partitions={"four": 4, "seven": 7})
+    await outbox(producer).deliver(
+        [message(f"post-{number}", topic=topic) for number in numbers for topic in ("four", "seven")]
+    )
+    for sent in producer.messages:
+        every = list(range(4 if sent.topic == "four" else 7))
+        assert sent.partition == DefaultPartitioner()(sent.key, every, every)
+
+
+async def test_where_a_message_goes_that_names_its_partition_or_has_no_key_is_not_decided_here() -> None:
+    producer = FakeProducer(partitions={"t": 4})
+    messages = [message("a", partition=3), message("b", key=None)]
+    await outbox(producer).deliver(messages)
+    assert producer.messages == messages
 
 
 async def test_delivered_means_that_every_message_was_acknowledged() -> None:
