@@ -33,6 +33,24 @@ class Sent(Struct, frozen=True):
     acknowledged: "asyncio.Future[object]"
 
 
+class FakeBatch:
+    """Three records, as aiokafka's builder holds some kilobytes."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.closed = False
+
+    def append(self, *, timestamp: int | None, **record: Any) -> object | None:
+        assert timestamp is None
+        if self.closed or len(self.records) == 3:
+            return None
+        self.records.append(record)
+        return record
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class FakeProducer:
     """Takes messages as aiokafka's producer does; acknowledges at once, or, `held`, when the test says so.
 
@@ -62,6 +80,14 @@ class FakeProducer:
         elif not self._held:
             future.set_result(None)
         return future
+
+    def create_batch(self) -> "FakeBatch":
+        return FakeBatch()
+
+    async def send_batch(self, batch: "FakeBatch", topic: str, *, partition: int) -> asyncio.Future[object]:
+        """Its records one after the other; acknowledged when all of them are, failed when one is."""
+        taken = [await self.send(topic, partition=partition, **record) for record in batch.records]
+        return asyncio.shield(asyncio.gather(*taken))
 
     @property
     def messages(self) -> list[Outgoing]:

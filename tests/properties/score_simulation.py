@@ -100,7 +100,9 @@ class Simulation:
         self, arrivals: Sequence[Arrival], *, max_posts: int, in_flight: int, chance: Random
     ) -> None:
         self.chance = chance
-        self.producer = FakeProducer(held=True)
+        self.producer = FakeProducer(
+            held=True, partitions={TOPICS.scored_posts: 1, TOPICS.subject_activity: ACTIVITY_PARTITIONS}
+        )
         self.stream = CheckedStream(self.producer)
         self.predictions: list[asyncio.Future[None]] = []
         self.waiting = numbered(arrivals)

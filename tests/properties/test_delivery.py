@@ -128,17 +128,17 @@ def test_a_tick_covers_only_what_was_sent_before_it(
     arrivals: list[Arrival], max_posts: int, in_flight: int, chance: Random
 ) -> None:
     run = simulate(arrivals, max_posts, in_flight, chance)
-    finished: dict[tuple[str, int], int] = {}
+    finished: set[SourceOffset] = set()
     ticks = 0
     for message in run.producer.messages:
         told = decoded(message)
         if isinstance(told, Tick):
             ticks += 1
             for source in told.sources:
-                assert source.offset <= finished.get((source.topic_uuid, source.partition), -1)
+                covered = range(source.offset + 1)
+                assert finished >= {SourceOffset(source.topic_uuid, source.partition, n) for n in covered}
         elif not isinstance(told, ActivityBatch):
-            source_offset = getattr(told, "origin", told).source_offset
-            finished[source_offset.topic_uuid, source_offset.partition] = source_offset.offset
+            finished.add(getattr(told, "origin", told).source_offset)
     assert ticks > 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
-from streamapp.agents.outbox import DeliveryFailed, Outbox, Outgoing
+from streamapp.agents.outbox import SMALL_BYTES, DeliveryFailed, Outbox, Outgoing
 from tests.fakes import FakeProducer
 
 LARGE = b"x" * 100
@@ -53,16 +53,57 @@ async def test_a_key_goes_where_kafka_s_own_clients_put_it() -> None:
     await outbox(producer).deliver(
         [message(f"post-{number}", topic=topic) for number in numbers for topic in ("four", "seven")]
     )
+    assert len(producer.sent) == 400
     for sent in producer.messages:
         every = list(range(4 if sent.topic == "four" else 7))
         assert sent.partition == DefaultPartitioner()(sent.key, every, every)
 
 
-async def test_where_a_message_goes_that_names_its_partition_or_has_no_key_is_not_decided_here() -> None:
-    producer = FakeProducer(partitions={"t": 4})
-    messages = [message("a", partition=3), message("b", key=None)]
+async def test_what_goes_to_one_partition_keeps_its_order_whatever_its_size_and_arrives_whole() -> None:
+    producer = FakeProducer(partitions={"t": 4}, limit_bytes=3 * SMALL_BYTES)
+    large, larger = b"x" * (2 * SMALL_BYTES), b"x" * (4 * SMALL_BYTES)
+    headers = (("traceparent", b"00"),)
+    sizes = [b"v", b"v", large, b"v", b"v", b"v", b"v", larger, b"v", None]
+    messages = [
+        message(f"{n}-{partition}", partition=partition, value=value, headers=headers, instead=small)
+        for n, value in enumerate(sizes)
+        for partition in (2, 0)
+        for small in [message(f"{n}-{partition}", partition=partition) if value is larger else None]
+    ]
     await outbox(producer).deliver(messages)
-    assert producer.messages == messages
+    for partition in (2, 0):
+        went = [sent for sent in producer.messages if sent.partition == partition]
+        assert went == [sent.instead or sent for sent in messages if sent.partition == partition]
+
+
+async def test_where_a_message_without_key_goes_is_not_decided_here() -> None:
+    producer = FakeProducer(partitions={"t": 4})
+    await outbox(producer).deliver([message("b", key=None)])
+    assert producer.messages == [message("b", key=None)]
+
+
+async def test_delivered_means_that_every_batch_was_acknowledged() -> None:
+    producer = FakeProducer(held=True, partitions={"t": 2})
+    names = [f"post-{number}" for number in range(10)]
+    delivering = asyncio.create_task(outbox(producer).deliver([message(name) for name in names]))
+    await settle()
+    assert set(keys(producer)) == {name.encode() for name in names}
+    for sent in reversed(producer.sent):
+        assert not delivering.done()
+        sent.acknowledged.set_result(None)
+        await settle()
+    assert delivering.done()
+    await delivering
+
+
+async def test_an_error_of_the_broker_about_a_batch_is_not_swallowed() -> None:
+    producer = FakeProducer(held=True, partitions={"t": 1})
+    delivering = asyncio.create_task(outbox(producer).deliver([message("a"), message("b")]))
+    await settle()
+    producer.sent[0].acknowledged.set_result(None)
+    producer.sent[1].acknowledged.set_exception(KafkaError("fenced"))
+    with pytest.raises(KafkaError, match="fenced"):
+        await delivering
 
 
 async def test_delivered_means_that_every_message_was_acknowledged() -> None:
