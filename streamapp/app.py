@@ -19,7 +19,7 @@ from faust.types import TP
 
 from streamapp import metrics
 from streamapp.agents.assignment import Assignment, AssignmentPlan
-from streamapp.agents.event_stream import EventStream
+from streamapp.agents.event_stream import BytesSchema, EventStream
 from streamapp.agents.first_model import FirstModel
 from streamapp.agents.guard import Guard
 from streamapp.agents.input_control import ControlPlan, InputControl
@@ -274,9 +274,7 @@ class Worker:
         )
 
     def _register(self, name: str, topic_names: Any, consume: Any) -> None:
-        topic = self.app.topic(
-            *topic_names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
-        )
+        topic = self.app.topic(*topic_names, schema=BytesSchema())
         # An agent that raises must stop the process: Faust's default would acknowledge and carry on.
         self.app.agent(topic, name=name, supervisor_strategy=mode.CrashingSupervisor)(consume)
 

@@ -1,13 +1,26 @@
-"""Faust's stream of un-acked events, without a turn of the event loop, sensors and processors for every one of them.
+"""Faust's way from a record to the agent, without what nobody here needs of it for every record: codecs, a turn of
+the event loop, sensors and processors.
 
 Pinned to faust-streaming 0.15.3. Most of what Faust cost a record was here (docs/experiments.md, transport).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
 from typing import Any
 
 import faust
+
+
+class BytesSchema(faust.Schema):  # type: ignore[misc]
+    """Keys and values as they are in Kafka: nothing can be wrong with them before the agent looks."""
+
+    def compile(self, app: Any, **_options: Any) -> Callable[..., Awaitable[faust.Event]]:
+        """What makes an event of a message."""
+
+        async def event_of(message: Any, **_options: Any) -> faust.Event:
+            return faust.Event(app, message.key, message.value, message.headers, message)
+
+        return event_of
 
 
 class EventStream(faust.Stream[Any]):  # type: ignore[misc]
