@@ -1,5 +1,4 @@
-"""Faust's way from a record to the agent, without what nobody here needs of it for every record: codecs, a turn of
-the event loop, sensors and processors.
+"""Faust's way from a record to an agent, without codecs, a turn of the event loop, sensors and processors for each.
 
 Pinned to faust-streaming 0.15.3. Most of what Faust cost a record was here (docs/experiments.md, transport).
 """
