@@ -3,9 +3,11 @@
 Knows what the parts say of themselves (`Vitals`), nothing of Faust or the model.
 """
 
+import faulthandler
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -113,6 +115,8 @@ class LivenessWatch:
             if dead_since is not None and now - dead_since > self._patience_seconds:
                 log.critical("not live for %.0f s, ending: %s", now - dead_since, "; ".join(troubles))
                 logging.shutdown()
+                # Where every thread stands is all that is left of why.
+                faulthandler.dump_traceback(sys.stderr, all_threads=True)
                 os._exit(EXIT_NOT_LIVE)
 
 

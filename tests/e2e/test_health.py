@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from streamapp.health import EXIT_NOT_LIVE
 from streamapp.settings import ModelSettings, Settings
 from tests.harness.cluster import TestCluster, free_port, wait_until
 from tests.harness.worker_process import WorkerProcess
@@ -122,6 +123,21 @@ def test_a_worker_is_not_ready_while_the_group_rebalances(
     second.signal(signal.SIGCONT)
     for worker in (first, second, third):
         worker.wait_ready()
+
+
+def test_a_worker_whose_loop_stays_blocked_ends_itself_and_says_where_its_threads_stand(
+    cluster: Callable[..., TestCluster], workers: Workers, tmp_path: Path
+) -> None:
+    block = tmp_path / "block"
+    settings = cluster().settings
+    impatient = msgspec.structs.replace(settings.worker, session_timeout_seconds=6.0, stall_exit_seconds=1.0)
+    worker = workers(msgspec.structs.replace(settings, worker=impatient)).start(f"block-loop:{block}")
+    worker.wait_ready()
+    block.touch()
+    assert worker.wait(60) == EXIT_NOT_LIVE
+    said = worker.log()
+    assert "event loop has not ticked for" in said
+    assert "worker_with_faults.py" in said[said.index("Thread 0x") :]
 
 
 def test_a_blocked_event_loop_is_dead_until_it_goes_on_and_a_start_that_takes_as_long_is_not(
