@@ -5,9 +5,10 @@ subjects, alerts or clocks.
 """
 
 from collections.abc import Callable
-from math import exp, lgamma, log
+from math import exp, lgamma
 
 from msgspec import Struct
+from scipy.special import betainc, betaincc
 
 MINUTES_PER_HOUR = 60
 # Below this a first term would vanish, and with it a sum that is really near 1.
@@ -204,16 +205,18 @@ def assess(window: WindowCounts, baseline: Baseline | ScaledPast, rules: SurgeRu
 
 
 def negative_binomial_tail(count: int, mean: float, shape: float) -> float:
-    """P(X >= count) of a Poisson count whose rate is Gamma distributed with that mean and shape (both above 0)."""
+    """P(X >= count) of a Poisson count whose rate is Gamma distributed with that mean and shape (both above 0).
+
+    By the regularised incomplete beta function (Johnson, Kemp and Kotz, Univariate Discrete Distributions, 3rd ed.,
+    section 5.6): a sum of its terms takes some 27 * mean / shape of them, which is for ever where a scale between model
+    versions is hardly known.
+    """
     if count <= 0:
         return 1.0
-    log_q = log(mean / (mean + shape))
-    log_first = lgamma(count + shape) - lgamma(shape) - lgamma(count + 1) + count * log_q
-    log_first += shape * log(shape / (mean + shape))
-    q = exp(log_q)
-    if count <= mean and log_first < SMALLEST_LOG:
-        return 1.0
-    return _upper_sum(exp(log_first), count, None, lambda at: q * (at + shape) / (at + 1))
+    whole = mean + shape
+    # From the smaller of both shares, so that neither loses its digits to 1 minus the other.
+    tail = betainc(count, shape, mean / whole) if mean < shape else betaincc(shape, count, shape / whole)
+    return float(tail)
 
 
 def beta_binomial_tail(successes: int, trials: int, alpha: float, beta: float) -> float:
@@ -237,14 +240,14 @@ def _log_beta(alpha: float, beta: float) -> float:
     return lgamma(alpha) + lgamma(beta) - lgamma(alpha + beta)
 
 
-def _upper_sum(first: float, start: int, last: int | None, ratio: Callable[[int], float]) -> float:
+def _upper_sum(first: float, start: int, last: int, ratio: Callable[[int], float]) -> float:
     """Sum of probabilities from `start` on, each the one before times `ratio`; stops where the rest is nothing.
 
     Adding the small tail itself keeps its relative precision, which 1 minus the rest would lose.
     """
     total = term = first
     at = start
-    while last is None or at < last:
+    while at < last:
         step = ratio(at)
         term *= step
         total += term

@@ -1,6 +1,6 @@
 """The numbers of the detector, checked against closed forms and brute force."""
 
-from math import comb, exp, lgamma
+from math import comb, exp, lgamma, log
 
 import pytest
 
@@ -27,6 +27,17 @@ def test_the_negative_binomial_tail_is_one_minus_the_sum_below(count: int, mean:
     q = mean / (mean + shape)
     below = sum(comb(at + shape - 1, at) * q**at * (1 - q) ** shape for at in range(count))
     assert negative_binomial_tail(count, mean, shape) == pytest.approx(1 - below, rel=1e-6)
+
+
+def test_the_tail_of_a_rate_that_is_hardly_known_is_found_without_adding_up_its_terms() -> None:
+    count, mean, shape = 6_000, 5_000.0, 1e-4
+    # Its thousand million terms fall like 1 / at until exp(-at * shape / mean) ends them: an exponential integral.
+    start = count * shape / mean
+    euler = 0.5772156649
+    assert negative_binomial_tail(count, mean, shape) == pytest.approx(
+        shape * (-euler - log(start)), rel=2e-3
+    )
+    assert negative_binomial_tail(1_000_000, 1e6, 1e-9) < negative_binomial_tail(1, 1e6, 1e-9) < 1e-6
 
 
 @pytest.mark.parametrize(("hits", "trials", "alpha", "beta"), [(3, 5, 1, 1), (9, 9, 2, 4), (20, 60, 8, 30)])
