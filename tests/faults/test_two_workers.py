@@ -76,17 +76,22 @@ def test_a_worker_joins_with_state_that_takes_10_s_to_read_and_leaves_under_load
     assert first.stop() == 0
 
 
-def test_records_of_a_fetch_that_outlasts_a_rebalance_are_read_again(
-    fault_run: FaultRun, undisturbed: Outcome, tmp_path: Path
-) -> None:
-    now = tmp_path / "now"
-    first = fault_run.worker().start(f"stale-fetch:{now}").wait_ready()
-    second = fault_run.worker("worker-1", settings_of_second(fault_run.cluster.settings))
-    fault_run.begin()
-    wait_until(lambda: fault_run.progress.written("scored-posts") > 0, 30, "the first posts scored")
+def joined_while(run: FaultRun, fault: str, now: Path) -> tuple[WorkerProcess, WorkerProcess]:
+    """A worker with that fault, from when the file `now` came, and a second that joined it under load since."""
+    first = run.worker().start(f"{fault}:{now}").wait_ready()
+    second = run.worker("worker-1", settings_of_second(run.cluster.settings))
+    run.begin()
+    wait_until(lambda: run.progress.written("scored-posts") > 0, 30, "the first posts scored")
     now.touch()
     second.start()
     wait_until(lambda: shared_out(first, second), 60, "the partitions shared out")
+    return first, second
+
+
+def test_records_of_a_fetch_that_outlasts_a_rebalance_are_read_again(
+    fault_run: FaultRun, undisturbed: Outcome, tmp_path: Path
+) -> None:
+    first, second = joined_while(fault_run, "stale-fetch", tmp_path / "now")
     wait_until(lambda: "fault: it brings" in first.log(), 30, "the old fetch ended")
     fault_run.check(undisturbed)
     assert second.stop() == 0
@@ -96,14 +101,7 @@ def test_records_of_a_fetch_that_outlasts_a_rebalance_are_read_again(
 def test_a_worker_whose_partitions_go_while_it_seeks_them_goes_on_with_the_others(
     fault_run: FaultRun, undisturbed: Outcome, tmp_path: Path
 ) -> None:
-    now = tmp_path / "now"
-    first = fault_run.worker().start(f"late-seek:{now}").wait_ready()
-    second = fault_run.worker("worker-1", settings_of_second(fault_run.cluster.settings))
-    fault_run.begin()
-    wait_until(lambda: fault_run.progress.written("scored-posts") > 0, 30, "the first posts scored")
-    now.touch()
-    second.start()
-    wait_until(lambda: shared_out(first, second), 60, "the partitions shared out")
+    first, second = joined_while(fault_run, "late-seek", tmp_path / "now")
     wait_until(lambda: "were taken while" in first.log(), 30, "the seek ended")
     fault_run.check(undisturbed)
     assert second.stop() == 0

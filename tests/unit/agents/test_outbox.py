@@ -11,6 +11,8 @@ from streamapp.agents.outbox import SMALL_BYTES, DeliveryFailed, Outbox, Outgoin
 from tests.fakes import FakeProducer
 
 LARGE = b"x" * 100
+# Without known partitions messages go one by one, with them in batches.
+ALONE_AND_IN_A_BATCH = pytest.mark.parametrize("partitions", [{}, {"t": 1}])
 
 
 def outbox(producer: FakeProducer, *, timeout_seconds: float = 5.0, check: Any = lambda: None) -> Outbox:
@@ -82,32 +84,9 @@ async def test_where_a_message_without_key_goes_is_not_decided_here() -> None:
     assert producer.messages == [message("b", key=None)]
 
 
-async def test_delivered_means_that_every_batch_was_acknowledged() -> None:
-    producer = FakeProducer(held=True, partitions={"t": 2})
-    names = [f"post-{number}" for number in range(10)]
-    delivering = asyncio.create_task(outbox(producer).deliver([message(name) for name in names]))
-    await settle()
-    assert set(keys(producer)) == {name.encode() for name in names}
-    for sent in reversed(producer.sent):
-        assert not delivering.done()
-        sent.acknowledged.set_result(None)
-        await settle()
-    assert delivering.done()
-    await delivering
-
-
-async def test_an_error_of_the_broker_about_a_batch_is_not_swallowed() -> None:
-    producer = FakeProducer(held=True, partitions={"t": 1})
-    delivering = asyncio.create_task(outbox(producer).deliver([message("a"), message("b")]))
-    await settle()
-    producer.sent[0].acknowledged.set_result(None)
-    producer.sent[1].acknowledged.set_exception(KafkaError("fenced"))
-    with pytest.raises(KafkaError, match="fenced"):
-        await delivering
-
-
-async def test_delivered_means_that_every_message_was_acknowledged() -> None:
-    producer = FakeProducer(held=True)
+@ALONE_AND_IN_A_BATCH
+async def test_delivered_means_that_every_message_was_acknowledged(partitions: dict[str, int]) -> None:
+    producer = FakeProducer(held=True, partitions=partitions)
     delivering = asyncio.create_task(outbox(producer).deliver([message("a"), message("b"), message("c")]))
     await settle()
     assert keys(producer) == [b"a", b"b", b"c"]
@@ -156,8 +135,9 @@ async def test_kafka_that_does_not_answer_within_the_bound_is_a_failure() -> Non
         await outbox(producer, timeout_seconds=0.01).deliver([message("a")])
 
 
-async def test_an_error_of_the_broker_is_not_swallowed() -> None:
-    producer = FakeProducer(held=True)
+@ALONE_AND_IN_A_BATCH
+async def test_an_error_of_the_broker_is_not_swallowed(partitions: dict[str, int]) -> None:
+    producer = FakeProducer(held=True, partitions=partitions)
     delivering = asyncio.create_task(outbox(producer).deliver([message("a"), message("b")]))
     await settle()
     producer.sent[0].acknowledged.set_result(None)
