@@ -16,7 +16,7 @@ from kafka.structs import OffsetAndMetadata
 from retrain import metrics
 from retrain.settings import RetrainSettings
 from retrain.stall_check import StallCheck
-from streamapp.cluster.kafka_clients import client_settings, kafka_uuid, open_admin, raw_record
+from streamapp.cluster.kafka_clients import kafka_uuid, open_admin, open_client, raw_record
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.contracts.topics import LABEL_REQUESTS, LABELS, MODEL_ANNOUNCEMENTS
 
@@ -43,8 +43,9 @@ class LabelTopics:
         self.requests = prefix + LABEL_REQUESTS.name
         self.announcements = prefix + MODEL_ANNOUNCEMENTS.name
         self._access = settings.broker
-        self._consumer = KafkaConsumer(
-            **client_settings(settings.broker),
+        self._consumer = open_client(
+            KafkaConsumer,
+            settings.broker,
             group_id=settings.topics.prefix + settings.labels.group,
             enable_auto_commit=False,
             auto_offset_reset="none",

@@ -34,7 +34,11 @@ S = TypeVar("S", bound=SettingsGroup)
 
 
 class BrokerAccess(SettingsGroup, frozen=True, kw_only=True):
-    """How to reach Kafka. `sasl_password` is never shown, neither in a log nor in a traceback."""
+    """How to reach Kafka. `sasl_password` is never shown, neither in a log nor in a traceback.
+
+    TLS trusts `ssl_ca_file`, or what the system trusts. A broker that asks clients for a certificate is shown
+    `ssl_cert_file`; its key is in `ssl_key_file`, or in the same file. All three are PEM.
+    """
 
     bootstrap: str = "127.0.0.1:9092"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -42,6 +46,18 @@ class BrokerAccess(SettingsGroup, frozen=True, kw_only=True):
     sasl_username: str | None = None
     sasl_password: str | None = None
     ssl_ca_file: str | None = None
+    ssl_cert_file: str | None = None
+    ssl_key_file: str | None = None
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.security_protocol.endswith("SSL")
+
+    @property
+    def asks_for_user(self) -> bool:
+        """Whether connections begin with a user and password."""
+        return self.security_protocol.startswith("SASL_")
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         hidden = {**msgspec.structs.asdict(self), "sasl_password": self.sasl_password and "***"}
@@ -287,7 +303,33 @@ def read_settings(
         if name.startswith(prefix) and rest not in _NOT_SETTINGS:
             _overlay(kind, tree, (prefix, rest), value)
             _check(kind, tree, f"environment variable {name}")
-    return _check(kind, tree, "settings")
+    settings = _check(kind, tree, "settings")
+    access = getattr(settings, "broker", None)
+    if isinstance(access, BrokerAccess):
+        _check_access(access)
+    return settings
+
+
+def _check_access(access: BrokerAccess) -> None:
+    """What no field says alone: a password or certificate that would not be used is a connection less safe than its
+    owner believes.
+    """
+    protocol = f"broker.security_protocol is {access.security_protocol}"
+    user = (access.sasl_mechanism, access.sasl_username, access.sasl_password)
+    if access.asks_for_user and not all(user):
+        raise SettingsError(
+            f"settings: {protocol}: set broker.sasl_mechanism, broker.sasl_username and broker.sasl_password"
+        )
+    if access.sasl_mechanism and not access.asks_for_user:
+        raise SettingsError(f"settings: broker.sasl_mechanism is set, but {protocol}, which asks for no user")
+    for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file"):
+        path = getattr(access, name)
+        if path is not None and not access.speaks_tls:
+            raise SettingsError(f"settings: broker.{name} is set, but {protocol}, which is not encrypted")
+        if path is not None and not os.access(path, os.R_OK):
+            raise SettingsError(f"settings: broker.{name}: {path} cannot be read")
+    if access.ssl_key_file is not None and access.ssl_cert_file is None:
+        raise SettingsError("settings: broker.ssl_key_file is set without broker.ssl_cert_file")
 
 
 def dump_settings(settings: SettingsGroup) -> str:

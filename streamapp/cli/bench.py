@@ -101,6 +101,9 @@ def swap(
     ] = 0.0,
     recent: Annotated[int, typer.Option(min=0, help="Posts kept in memory that a shadow run reads.")] = 100,
     live: Annotated[int, typer.Option(min=0, help="Live posts that it reads.")] = 200,
+    pause: Annotated[
+        float, typer.Option(min=0.0, help="Seconds between swaps: long ones tell what memory does without.")
+    ] = 3.0,
     json_file: JsonFile = None,
 ) -> None:
     """Exchange models under steady load: lost and unversioned posts, p99 around the swaps, memory."""
@@ -109,7 +112,7 @@ def swap(
     folder = (bundle or STARTER_MODEL).absolute()
     if not folder.is_dir():
         raise stop(f"no model in {folder}: name one with --bundle", EXIT_USAGE)
-    sizes = SwapSizes(swaps=swaps, rate=rate, recent_posts=recent, live_posts=live)
+    sizes = SwapSizes(swaps=swaps, rate=rate, pause_seconds=pause, recent_posts=recent, live_posts=live)
     _run(broker, json_file, lambda house, say: SwapBench(house, folder, sizes, say).run(_command()))
 
 

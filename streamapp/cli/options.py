@@ -46,6 +46,8 @@ def broker_errors(settings: Settings) -> Iterator[None]:
     """Turns what Kafka clients raise inside into one line and exit code 3."""
     try:
         yield
+    except SettingsError as error:
+        raise stop(str(error), EXIT_USAGE) from error
     except (KafkaError, StalledReadError, OSError) as error:
         name = type(error).__name__
         raise stop(f"Kafka at {settings.broker.bootstrap}: {name}: {error}", EXIT_BROKER) from error

@@ -8,6 +8,7 @@ from kafka.errors import KafkaError
 
 from streamapp.cli.options import BrokerOption, ConfigFile, settings_from
 from streamapp.console import EXIT_BROKER, EXIT_USAGE, stop
+from streamapp.settings import SettingsError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -29,7 +30,7 @@ def worker(config: ConfigFile = None, broker: BrokerOption = None) -> None:
 
     try:
         run_worker(settings)
-    except (TopicIdentityError, BundleError) as error:
+    except (SettingsError, TopicIdentityError, BundleError) as error:
         raise stop(str(error), EXIT_USAGE) from error
     except KafkaError as error:
         raise stop(

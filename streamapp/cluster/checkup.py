@@ -14,7 +14,7 @@ from streamapp.cluster.service_state import read_service_state
 from streamapp.cluster.topic_admin import PlannedTopic, compare_topics, plan_topics
 from streamapp.contracts.messages import InputState, TopicIdentity
 from streamapp.contracts.topics import SERVICE_STATE
-from streamapp.settings import Settings
+from streamapp.settings import Settings, SettingsError
 
 Level = Literal["ok", "warning", "failure"]
 
@@ -41,12 +41,12 @@ def check_cluster(settings: Settings, dev: bool) -> Iterator[Finding]:
             yield from _check_permissions(admin, settings)
             yield from _check_state(admin, settings)
             yield from _check_offsets(admin, settings)
-    except (KafkaError, OSError) as error:
+    except (KafkaError, OSError, SettingsError) as error:
         yield Finding(
             check="broker",
             level="failure",
             message=f"Kafka at {settings.broker.bootstrap} does not answer: {type(error).__name__}: {error}",
-            mend="set broker.bootstrap and broker.security_protocol; for a local one: streamapp broker start",
+            mend="set what is named in the group broker of the settings; for a local one: streamapp broker start",
         )
 
 

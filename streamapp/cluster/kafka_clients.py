@@ -7,16 +7,17 @@ import base64
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
+from streamapp.cluster.access import kafka_python_options
 from streamapp.contracts.raw_record import RawRecord
 from streamapp.settings import BrokerAccess
 
-REQUEST_TIMEOUT_MS: Final = 30_000
-# How long a command waits for a broker that does not answer before it says so.
-BOOTSTRAP_TIMEOUT_MS: Final = 15_000
+Client = TypeVar("Client")
+
 POLL_MS: Final = 500
 STALLED_SECONDS: Final = 60.0
 
@@ -25,39 +26,42 @@ class StalledReadError(RuntimeError):
     """A topic could not be read to its end: the broker gave nothing for a minute."""
 
 
-def client_settings(access: BrokerAccess) -> dict[str, Any]:
-    """What every kafka-python client is built with."""
-    settings: dict[str, Any] = {
-        "bootstrap_servers": [host.strip() for host in access.bootstrap.split(",")],
-        "security_protocol": access.security_protocol,
-        "request_timeout_ms": REQUEST_TIMEOUT_MS,
-        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
-    }
-    if access.ssl_ca_file is not None:
-        settings["ssl_cafile"] = access.ssl_ca_file
-    if access.sasl_mechanism is not None:
-        settings["sasl_mechanism"] = access.sasl_mechanism
-        settings["sasl_plain_username"] = access.sasl_username
-        settings["sasl_plain_password"] = access.sasl_password
-    return settings
+class NoContactError(KafkaTimeoutError):  # type: ignore[misc]  # kafka-python has no types
+    """No broker answered a new client; the text says why and names the setting."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def open_client(client: type[Client], access: BrokerAccess, **options: Any) -> Client:
+    """A kafka-python client of any kind; the caller closes it. Raises NoContactError."""
+    try:
+        return client(**kafka_python_options(access), **options)
+    except KafkaTimeoutError as error:
+        from streamapp.cluster.first_contact import why_no_contact  # noqa: PLC0415  # brings the worker's clients
+
+        raise NoContactError(why_no_contact(access)) from error
 
 
 def open_admin(access: BrokerAccess) -> KafkaAdminClient:
-    """An admin client; the caller closes it (it is a context manager)."""
-    return KafkaAdminClient(**client_settings(access))
+    """An admin client; the caller closes it (it is a context manager). Raises NoContactError."""
+    return open_client(KafkaAdminClient, access)
 
 
 def open_producer(access: BrokerAccess) -> KafkaProducer:
-    """A producer of raw bytes with acks from all in-sync replicas and idempotence; the caller closes it."""
-    return KafkaProducer(
-        **client_settings(access), acks="all", enable_idempotence=True, allow_auto_create_topics=False
+    """A producer of raw bytes with acks from all in-sync replicas and idempotence; the caller closes it. Raises
+    NoContactError.
+    """
+    return open_client(
+        KafkaProducer, access, acks="all", enable_idempotence=True, allow_auto_create_topics=False
     )
 
 
 def open_consumer(access: BrokerAccess) -> KafkaConsumer:
-    """A consumer of raw bytes without a group, which never commits; the caller closes it."""
-    return KafkaConsumer(
-        **client_settings(access),
+    """A consumer of raw bytes without a group, which never commits; the caller closes it. Raises NoContactError."""
+    return open_client(
+        KafkaConsumer,
+        access,
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer, TopicPartition
 
-from streamapp.cluster.kafka_clients import client_settings, open_admin, topic_uuids
+from streamapp.cluster.access import kafka_python_options
+from streamapp.cluster.kafka_clients import open_admin, topic_uuids
 from streamapp.cluster.topic_admin import create_topics, plan_topics
 from tests.harness.accounting import compare_trends
 from tests.harness.cluster import TestCluster, wait_until
@@ -106,7 +107,7 @@ def test_gaps_that_never_were_records_are_passed_over(
 ) -> None:
     test = cluster()
     worker = workers(test.settings).start().wait_ready()
-    options = client_settings(test.settings.broker)
+    options = kafka_python_options(test.settings.broker)
     with closing(KafkaProducer(**options, transactional_id=test.name("writer"))) as producer:
         producer.init_transactions()
         for transaction in range(5):

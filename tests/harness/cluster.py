@@ -43,7 +43,7 @@ class TestCluster:
     def __init__(self, bootstrap: str, prefix: str, bundle: Path, **changes: Any) -> None:
         self.prefix = prefix
         self.settings = Settings(
-            broker=BrokerAccess(bootstrap=bootstrap),
+            broker=changes.pop("broker", BrokerAccess(bootstrap=bootstrap)),
             topics=TopicSettings(prefix=prefix, partitions=changes.pop("partitions", 4), replication=1,
                                  min_insync_replicas=1),
             inputs=(

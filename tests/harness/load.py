@@ -18,7 +18,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from msgspec import Struct
 
-from streamapp.cluster.kafka_clients import client_settings
+from streamapp.cluster.access import kafka_python_options
 from streamapp.settings import EventTimeSettings, SurgeSettings
 from tests.harness.cluster import TestCluster
 
@@ -194,7 +194,7 @@ class LoadPublisher:
     def _publish(self) -> None:
         # An outage of minutes must cost nothing here: what is due waits in the producer, in order.
         producer = self._producer = KafkaProducer(
-            **client_settings(self._cluster.settings.broker),
+            **kafka_python_options(self._cluster.settings.broker),
             acks="all",
             enable_idempotence=True,
             allow_auto_create_topics=False,

@@ -19,7 +19,8 @@ from retrain.label_store import LabelStore, LabelStoreError
 from retrain.label_stream import LabelStream, Taken
 from retrain.label_topics import LabelTopicsError
 from retrain.settings import LabelSettings, RetrainSettings, StoreSettings
-from streamapp.cluster.kafka_clients import client_settings, open_admin, open_producer, read_topic_to_end
+from streamapp.cluster.access import kafka_python_options
+from streamapp.cluster.kafka_clients import open_admin, open_producer, read_topic_to_end
 from streamapp.cluster.topic_admin import create_topics, plan_topics
 from streamapp.contracts.codec import encode
 from streamapp.contracts.dead_letter import parse_dead_letter
@@ -89,7 +90,9 @@ def take_until(stream: LabelStream, records: int) -> list[Taken]:
 
 def committed(settings: RetrainSettings, topic: str = "labels") -> int:
     """Offsets that the group has committed, over all partitions."""
-    consumer = KafkaConsumer(**client_settings(settings.broker), group_id=settings.topics.prefix + "retrain")
+    consumer = KafkaConsumer(
+        **kafka_python_options(settings.broker), group_id=settings.topics.prefix + "retrain"
+    )
     name = settings.topics.prefix + topic
     partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name)]
     offsets = [consumer.committed(partition) or 0 for partition in partitions]

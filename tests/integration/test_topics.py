@@ -90,7 +90,7 @@ def test_a_topic_that_the_cluster_refuses_is_named(config: Path, settings: Setti
 
 
 def test_a_broker_that_does_not_answer_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamapp.cluster.kafka_clients.BOOTSTRAP_TIMEOUT_MS", 500)
+    monkeypatch.setattr("streamapp.cluster.access.BOOTSTRAP_TIMEOUT_MS", 500)
     result = invoke(config, "list", "--broker", "127.0.0.1:1")
     assert result.exit_code == 3
     assert "127.0.0.1:1" in result.stderr

@@ -158,7 +158,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_dumped_settings_are_read_again(tmp_path: Path) -> None:
     settings = Settings(
-        broker=BrokerAccess(sasl_password=SECRET),
+        broker=BrokerAccess(sasl_password=SECRET),  # kept for a protocol that asks for it
         inputs=(InputSettings(topic="a", channel="chat", fields=FieldMapping(id=None)),),
     )
     path = tmp_path / "settings.json"
@@ -205,3 +205,27 @@ def test_a_password_from_the_environment_may_begin_with_a_bracket(password: str)
 def test_a_share_or_number_of_labels_out_of_range_is_refused_by_name(line: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"labels\." + line.split(" ", maxsplit=1)[0]):
         from_toml(tmp_path, f"[labels]\n{line}")
+
+
+@pytest.mark.parametrize(
+    ("broker", "said"),
+    [
+        ({"security_protocol": "SASL_SSL"}, "set broker.sasl_mechanism, broker.sasl_username and broker.sasl_password"),
+        ({"security_protocol": "SSL", "sasl_mechanism": "PLAIN"}, "security_protocol is SSL, which asks for no user"),
+        ({"ssl_ca_file": __file__}, "security_protocol is PLAINTEXT, which is not encrypted"),
+        ({"security_protocol": "SSL", "ssl_ca_file": "absent.pem"}, "broker.ssl_ca_file: absent.pem cannot be read"),
+        ({"security_protocol": "SSL", "ssl_key_file": __file__}, "ssl_key_file is set without broker.ssl_cert_file"),
+    ],
+)  # fmt: skip
+def test_an_access_that_would_be_less_safe_than_it_looks_stops_the_start(
+    broker: dict[str, str], said: str
+) -> None:
+    environment = {f"STREAMAPP_BROKER__{name.upper()}": value for name, value in broker.items()}
+    with pytest.raises(SettingsError) as stopped:
+        load_settings(environment=environment)
+    assert said in str(stopped.value)
+
+
+def test_the_password_of_a_protocol_that_asks_for_it_may_come_from_the_environment(tmp_path: Path) -> None:
+    text = '[broker]\nsecurity_protocol = "SASL_SSL"\nsasl_mechanism = "PLAIN"\nsasl_username = "ann"\n'
+    assert from_toml(tmp_path, text, {"STREAMAPP_BROKER__SASL_PASSWORD": SECRET}).broker.asks_for_user
