@@ -10,6 +10,7 @@ import asyncio
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,7 @@ BARE_WINDOW_POSTS: Final = 512
 BARE_CALLS_IN_FLIGHT: Final = 2
 WARM_UP_POSTS: Final = 300
 WARM_UP_SECONDS: Final = 2.0
+START_SECONDS: Final = 0.2
 LATENCY_NUMBERS_FROM: Final = 10_000_000
 TIMEOUT_SECONDS: Final = 240.0
 POLL_SECONDS: Final = 0.02
@@ -76,7 +78,10 @@ class PipelineReport(Struct, frozen=True, kw_only=True):
     bare_cpu_us: Rounds
     latency_rate: float
     latency: Percentiles
+    bare_latency: Percentiles
     latency_cores: dict[str, float]
+    latency_cpu_us: float
+    bare_latency_cpu_us: float
     worker_peak_resident_bytes: int
     posts_in: int
     posts_out: int
@@ -99,6 +104,9 @@ class PipelineReport(Struct, frozen=True, kw_only=True):
             f"CPU            worker {self.worker_cpu_us} us a post, bare model {number(self.bare_cpu_us.median)} us",
             f"latency        {self.latency}, due to received, open loop at {number(self.latency_rate)} posts/s "
             f"({self.sizes.load:.0%} of the pipeline's rate; aim p99 50 ms)",
+            f"of it          {self.bare_latency} for the same arrivals at the model alone, in the benchmark's process",
+            f"CPU then       worker {number(self.latency_cpu_us)} us a post, bare model "
+            f"{number(self.bare_latency_cpu_us)} us",
             f"cores          {in_use} in use on average at that load, of {self.machine.cores}",
             f"memory         {megabytes(self.worker_peak_resident_bytes)} resident at most (aim 600 MB)",
             f"accounting     {self.posts_in:,} posts in, {self.posts_out:,} verdicts out",
@@ -148,7 +156,10 @@ class Pipeline:
             bare_cpu_us=rounds_of(measured.bare_cpu_us),
             latency_rate=measured.latency_rate,
             latency=percentiles_of(measured.latencies_seconds),
+            bare_latency=percentiles_of(measured.bare_latencies_seconds),
             latency_cores=measured.latency_cores,
+            latency_cpu_us=measured.latency_cores["worker"] / measured.latency_rate * 1e6,
+            bare_latency_cpu_us=measured.bare_latency_cpu_us,
             worker_peak_resident_bytes=measured.peak_resident_bytes,
             posts_in=self._sent,
             posts_out=measured.posts_out,
@@ -167,6 +178,7 @@ class Pipeline:
             cores = CoresInUse(self._house.pids(worker))
             measured.latencies_seconds = await self._latency(wire, worker, measured.latency_rate)
             measured.latency_cores = cores.on_average()
+            await self._bare_latency(batcher, measured)
             measured.peak_resident_bytes = worker.meter.usage().peak_resident_bytes
             measured.posts_out = await wire.scored()
         finally:
@@ -227,15 +239,23 @@ class Pipeline:
         )
         return time.monotonic() - began
 
-    async def _latency(self, wire: _Wire, worker: BenchWorker, rate: float) -> list[float]:
-        """Seconds from due to received of each post, arrivals at random (Poisson) at `rate`."""
-        await wire.receiver.seek_to_end()
+    def _arrivals(self, rate: float) -> list[float]:
+        """When posts are due, in seconds from the beginning, at random (Poisson) at `rate`, each call alike."""
         arrivals = random.Random(7)
-        due: list[float] = []
-        moment = time.monotonic() + 0.2
-        while not due or due[-1] < due[0] + self._sizes.latency_seconds:
-            moment += arrivals.expovariate(rate)
-            due.append(moment)
+        offsets = [0.0]
+        while offsets[-1] < self._sizes.latency_seconds:
+            offsets.append(offsets[-1] + arrivals.expovariate(rate))
+        return offsets
+
+    def _warm(self, due: list[float], answered: dict[int, float]) -> list[float]:
+        """Seconds from due to answered, without those of the warm-up."""
+        first = due[0] + min(WARM_UP_SECONDS, self._sizes.latency_seconds / 4)
+        return [answered[place] - at for place, at in enumerate(due) if at >= first]
+
+    async def _latency(self, wire: _Wire, worker: BenchWorker, rate: float) -> list[float]:
+        """Seconds from due to received of each post."""
+        await wire.receiver.seek_to_end()
+        due = _from_now(self._arrivals(rate))
         received: dict[int, float] = {}
         listening = asyncio.create_task(_listen(wire.receiver, received, len(due), worker))
         for place, at in enumerate(due):
@@ -246,8 +266,33 @@ class Pipeline:
             await wire.sender.send(wire.topic, key=post.key, value=post.value)
         self._sent += len(due)
         await asyncio.wait_for(listening, TIMEOUT_SECONDS)
-        first = due[0] + min(WARM_UP_SECONDS, self._sizes.latency_seconds / 4)
-        return [received[LATENCY_NUMBERS_FROM + place] - at for place, at in enumerate(due) if at >= first]
+        return self._warm(due, {number - LATENCY_NUMBERS_FROM: at for number, at in received.items()})
+
+    async def _bare_latency(self, batcher: MicroBatcher, measured: _Measured) -> None:
+        """The same of the model alone: no broker, no worker, one post at a time in each session."""
+        arrivals = self._arrivals(measured.latency_rate)
+        texts = [clean_text(text) for text in self._load.texts(LATENCY_NUMBERS_FROM, len(arrivals))]
+        cpu_before = time.process_time()
+        due = _from_now(arrivals)
+        answered: dict[int, float] = {}
+        places = iter(range(len(due)))
+
+        async def take() -> None:
+            for place in places:
+                wait = due[place] - time.monotonic()
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                await batcher.predict([texts[place]])
+                answered[place] = time.monotonic()
+
+        await asyncio.gather(*(take() for _ in range(self._model.sessions)))
+        measured.bare_latency_cpu_us = (time.process_time() - cpu_before) / len(due) * 1e6
+        measured.bare_latencies_seconds = self._warm(due, answered)
+
+
+def _from_now(offsets: Sequence[float]) -> list[float]:
+    began = time.monotonic() + START_SECONDS
+    return [began + offset for offset in offsets]
 
 
 async def _listen(
@@ -270,6 +315,8 @@ class _Measured:
         self.bare_cpu_us: list[float] = []
         self.latency_rate = 0.0
         self.latencies_seconds: list[float] = []
+        self.bare_latencies_seconds: list[float] = []
+        self.bare_latency_cpu_us = 0.0
         self.latency_cores: dict[str, float] = {}
         self.peak_resident_bytes = 0
         self.posts_out = 0

@@ -46,7 +46,9 @@ def fingerprint(text: str) -> int:
     return int.from_bytes(np.packbits(majority).tobytes(), "little")
 
 
-@lru_cache(maxsize=65_536)
+# In 70,450 posts of real news and chat 88 % of the words were among the last 16,384 different ones; 93 % among four
+# times as many, which are 9 MB more.
+@lru_cache(maxsize=16_384)
 def _word_hash(word: str) -> int:
     return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 

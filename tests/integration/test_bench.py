@@ -44,6 +44,7 @@ def test_pipeline_counts_every_post_on_both_sides_of_the_worker(
     assert report["posts_in"] == report["posts_out"] >= 2 * 200
     assert len(report["pipeline"]["values"]) == len(report["bare"]["values"]) == 2
     assert report["latency_cores"]["worker"] > 0
+    assert report["bare_latency"]["p99"] > 0
     assert report["latency_cores"].keys() >= {"load", "others"}
     assert report["of_bare"] == pytest.approx(report["pipeline"]["median"] / report["bare"]["median"])
     assert report["latency"]["posts"] > 0
