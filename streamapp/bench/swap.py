@@ -12,6 +12,7 @@ import random
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,8 @@ POLL_SECONDS: Final = 0.1
 BEFORE_SECONDS: Final = 0.5
 AFTER_SECONDS: Final = 2.0
 EARLY_SWAP: Final = 5
+# One reading is off by some MB either way: how much a session keeps depends on the batches that it has met.
+TREND_SWAPS: Final = 10
 # Full before the first memory is read: growth is the models' then, not that of the cache of known texts.
 CACHED_TEXTS: Final = 1_000
 SAID_TIMES: Final = 20
@@ -84,6 +87,7 @@ class SwapReport(Struct, frozen=True, kw_only=True):
     shadow_posts: float
     resident_early_bytes: int
     resident_late_bytes: int
+    resident_bytes: list[int]
 
     def lines(self) -> list[str]:
         """All of it for people."""
@@ -102,6 +106,7 @@ class SwapReport(Struct, frozen=True, kw_only=True):
             f"ratio of p99   {self.p99_ratio:.2f} (aim 2 at most)",
             f"memory         {megabytes(self.resident_early_bytes)} around swap {min(EARLY_SWAP, self.swaps)}, "
             f"{megabytes(self.resident_late_bytes)} resident around the last: {growth:+.1%} (aim 5 % at most)",
+            f"its trend      {memory_trend(self.resident_bytes)}",
             f"again          {self.command}",
         ]
 
@@ -153,6 +158,7 @@ class SwapBench:
             shadow_posts=shadow_posts,
             resident_early_bytes=_mean_of_two(self._resident[:EARLY_SWAP]),
             resident_late_bytes=_mean_of_two(self._resident),
+            resident_bytes=self._resident,
         )
 
     async def _measure(self, worker: BenchWorker) -> list[float]:
@@ -256,6 +262,18 @@ class SwapBench:
                 swap = next(swaps, float("inf"))
             (near if moment >= swap - BEFORE_SECONDS else rest).append(received - moment)
         return percentiles_of(near), percentiles_of(rest)
+
+
+def memory_trend(resident_bytes: Sequence[int]) -> str:
+    """What two single readings hide; `resident_bytes` has one a swap."""
+    settled = resident_bytes[EARLY_SWAP - 1 :]
+    if len(settled) < 2 * TREND_SWAPS:
+        return f"not told by fewer than {EARLY_SWAP - 1 + 2 * TREND_SWAPS} swaps"
+    first, last = statistics.mean(settled[:TREND_SWAPS]), statistics.mean(settled[-TREND_SWAPS:])
+    return (
+        f"{last / first - 1:+.1%} from the mean of {TREND_SWAPS} swaps to that of the last {TREND_SWAPS}; "
+        f"all between {megabytes(min(settled))} and {megabytes(max(settled))}"
+    )
 
 
 def _mean_of_two(resident: list[int]) -> int:

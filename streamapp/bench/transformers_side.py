@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -31,7 +32,9 @@ class TransformersSide:
     """Measures where `python` has torch and transformers; else `note` says that it could not."""
 
     def __init__(self, python: str, bundle: Path, posts: int) -> None:
-        self._python = python
+        # The child runs in a folder of its own, where a relative path would name nothing.
+        found = shutil.which(python)
+        self._python = str(Path(found).absolute()) if found else python
         self._posts = posts
         self._tokenizer = read_bundle(bundle).path(TOKENIZER_FILE)
         self.available = posts > 0 and _has_transformers(python)

@@ -63,6 +63,7 @@ def test_swap_counts_every_post_over_exchanges_of_two_versions(
     assert report["shadow_posts"] > 0
     assert (report["lost"], report["unversioned"], report["repeated"], report["returns"]) == (0, 0, 0, 0)
     assert report["posts_in"] == report["after"]["posts"] + report["rest"]["posts"] + report["warming_up"]
+    assert len(report["resident_bytes"]) == 3
     assert report["resident_late_bytes"] > 0
 
 
