@@ -17,11 +17,14 @@ from streamapp.settings import BatchSettings
 
 
 class MicroBatcher:
-    """One model with as many threads as it has sessions. Calls may overlap; each keeps its own order."""
+    """One model with as many threads as it has sessions, and one that encodes: in line with the sessions' jobs a call
+    would wait twice for those before it. Calls may overlap; each keeps its own order.
+    """
 
     def __init__(self, model: OnnxModel, settings: BatchSettings) -> None:
         self.model = model
         self._token_budget = settings.token_budget
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encoding")
         self._executor = ThreadPoolExecutor(model.sessions, thread_name_prefix="inference")
         self._calls = 0
         self._closing = False
@@ -57,11 +60,12 @@ class MicroBatcher:
 
     def _end_if_unused(self) -> None:
         if self._closing and self._calls == 0:
+            self._encoder.shutdown(wait=False)
             self._executor.shutdown(wait=False)
 
     async def _answer(self, texts: Sequence[str]) -> list[Prediction]:
         loop = asyncio.get_running_loop()
-        tokens = await loop.run_in_executor(self._executor, self.model.encode, texts)
+        tokens = await loop.run_in_executor(self._encoder, self.model.encode, texts)
         waiting = deque(self.model.plan(tokens, self._token_budget))
         answers = Answers(len(tokens))
         takers = min(self.model.sessions, len(waiting))

@@ -34,8 +34,9 @@ def texts(number: int, seed: int = 1) -> list[str]:
 
 
 def threads_end() -> bool:
-    """Whether every inference thread has ended within half a minute."""
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith("inference")]
+    """Whether every thread of a model has ended within half a minute."""
+    names = ("inference", "encoding")
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(names)]
     for thread in threads:
         thread.join(30)
     return not any(thread.is_alive() for thread in threads)
@@ -203,10 +204,17 @@ async def test_closing_lets_calls_under_way_end_and_refuses_new_ones(tmp_path: P
 
 
 class GatedModel(OnnxModel):
-    """Counts its forward passes and holds the first until it is released."""
+    """Counts its forward passes, holds the first until it is released, and tells when "later" is encoded."""
 
     def gate(self) -> None:
         self.started, self.release, self.runs = Event(), Event(), 0
+        self.encoded_later = Event()
+
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        encoded = super().encode(texts)
+        if "later" in texts:
+            self.encoded_later.set()
+        return encoded
 
     def run(self, tokens: Sequence[Tokens]) -> list[Prediction]:
         self.runs += 1
@@ -228,6 +236,22 @@ async def test_what_is_left_of_a_cancelled_call_is_not_computed(tmp_path: Path) 
     model.release.set()
     assert_expected(["oil crisis"], await batcher.predict(["oil crisis"]))
     assert model.runs == 2
+    batcher.close()
+
+
+async def test_a_call_is_encoded_while_the_sessions_are_busy(tmp_path: Path) -> None:
+    model = GatedModel.load(tiny(tmp_path), ONE)
+    assert isinstance(model, GatedModel)
+    model.gate()
+    batcher = MicroBatcher(model, BatchSettings())
+    first = asyncio.ensure_future(batcher.predict(["oil crisis"]))
+    assert await asyncio.to_thread(model.started.wait, 30)
+    second = asyncio.ensure_future(batcher.predict(["later"]))
+    try:
+        assert await asyncio.to_thread(model.encoded_later.wait, 30)
+    finally:
+        model.release.set()
+    assert_expected(["oil crisis", "later"], [*await first, *await second])
     batcher.close()
 
 
