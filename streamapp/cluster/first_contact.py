@@ -10,7 +10,7 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import create_conn, get_ip_port_afi
 from aiokafka.errors import (
     AuthenticationFailedError,
     IllegalSaslStateError,
@@ -23,7 +23,6 @@ from streamapp.cluster.access import aiokafka_options
 from streamapp.settings import BrokerAccess
 
 CONNECT_SECONDS: Final = 5.0
-DEFAULT_PORT: Final = 9092
 
 
 def why_no_contact(access: BrokerAccess) -> str:
@@ -40,11 +39,11 @@ async def _attempts(access: BrokerAccess) -> list[str]:
 
 
 async def _attempt(address: str, access: BrokerAccess) -> str:
-    host, _, port = address.strip().rpartition(":")
     options = aiokafka_options(access)
     del options["bootstrap_servers"]
     try:
-        connecting = create_conn(host or port, int(port) if host else DEFAULT_PORT, **options)
+        host, port, _family = get_ip_port_afi(address)
+        connecting = create_conn(host, port, **options)
         connection = await asyncio.wait_for(connecting, CONNECT_SECONDS)
     except (KafkaError, OSError, TimeoutError, ValueError) as error:
         return _words(error, access)
