@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
 
 import msgspec
+from filelock import FileLock
 
 from retrain.bench.labelled_sets import digest_of
 from retrain.bench.plans import CellPlan, ChannelPlan, Experiment, cell_plan, channel_plan
-from retrain.core.adaptation import CellResult, cells_of
+from retrain.core.adaptation import Cell, CellResult, cells_of
 from retrain.whole_file import write_whole
 from streamapp.contracts.bundle import read_bundle
 from streamapp.starter import REFERENCE_MODEL
@@ -33,7 +35,7 @@ def run_experiment(experiment: Experiment, say: Say) -> list[CellResult]:
     """The result of every cell, seed by seed.
 
     Raises ExperimentError where the work folder holds another experiment; LabelledSetError; ChannelError; what a cell
-    raised. Seeds, labels, channels and choices may be added to an experiment: finished cells stay.
+    raised. Seeds, channels and choices may be added to an experiment: finished cells stay.
     """
     _same_as_before(experiment)
     plans = [
@@ -57,12 +59,18 @@ def run_experiment(experiment: Experiment, say: Say) -> list[CellResult]:
 def _results(
     processes: ProcessPoolExecutor, experiment: Experiment, plans: list[CellPlan]
 ) -> Iterator[CellResult]:
-    """Results as they come. A channel's cells wait for what they stand on, which may be a starter to be trained; the
-    cells of the others go on meanwhile.
+    """Results as they come. A cell waits for what its channel stands on, which may be a starter to be trained, and
+    for the cell before it; those that need not wait go on meanwhile, in their order.
     """
-    finished = [plan for plan in plans if plan.result.exists()]
-    yield from (msgspec.json.decode(plan.result.read_bytes(), type=CellResult) for plan in finished)
-    left = [plan for plan in plans if plan not in finished]
+    left: list[CellPlan] = []
+    done: set[Cell] = set()
+    for plan in plans:
+        if plan.result.exists():
+            done.add(plan.cell)
+            yield msgspec.json.decode(plan.result.read_bytes(), type=CellResult)
+        else:
+            left.append(plan)
+    prepared: set[str] = set()
     waiting: set[Future[str] | Future[CellResult]] = {
         processes.submit(_prepare, channel_plan(experiment, channel))
         for channel in dict.fromkeys(plan.cell.channel for plan in left)
@@ -72,15 +80,26 @@ def _results(
         waiting.discard(future)
         found = future.result()
         if isinstance(found, CellResult):
+            done.add(found.cell)
             yield found
         else:
-            waiting |= {processes.submit(_run, plan) for plan in left if plan.cell.channel == found}
+            prepared.add(str(found))
+        ready = [
+            plan
+            for plan in left
+            if plan.cell.channel in prepared and (not plan.before or plan.before in done)
+        ]
+        # No more than there are processes: a cell that becomes ready goes before later seeds.
+        for plan in ready[: max(0, experiment.processes - len(waiting))]:
+            left.remove(plan)
+            waiting.add(processes.submit(_run, plan))
 
 
 def _prepare(plan: ChannelPlan) -> str:
     from retrain.bench.channel import prepared  # noqa: PLC0415  # torch, in this process alone
 
-    with contextlib.redirect_stdout(sys.stderr):  # a starter says how it fares
+    # A starter says how it fares.
+    with _alone(plan.folder), contextlib.redirect_stdout(sys.stderr):
         prepared(plan)
     return plan.channel
 
@@ -88,7 +107,16 @@ def _prepare(plan: ChannelPlan) -> str:
 def _run(plan: CellPlan) -> CellResult:
     from retrain.bench.cell import run_cell  # noqa: PLC0415  # torch, in this process alone
 
-    return run_cell(plan)
+    with _alone(plan.work):
+        return run_cell(plan)
+
+
+def _alone(folder: Path) -> FileLock:
+    """Held by whoever makes `folder`: another call, or a child that outlived a killed one. Others wait, and find it
+    made.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(f"{folder.name}.lock"))
 
 
 def _same_as_before(experiment: Experiment) -> None:
@@ -97,6 +125,7 @@ def _same_as_before(experiment: Experiment) -> None:
     starter = read_bundle(experiment.starter or REFERENCE_MODEL).manifest.digest
     digest_of(experiment.data, experiment.channels)  # an absent set is said before the first hour is spent
     deciding = {
+        "labels": sorted(experiment.labels),
         "old": experiment.old,
         "old sets": digest_of(experiment.data, experiment.old),
         "training": msgspec.to_builtins(experiment.training),

@@ -1,7 +1,7 @@
 """One cell: labels of a channel to a model by the training of a run, the model to figures by the code that serves.
 
 `pipeline.begin`, `candidate.train` and `candidate.make_candidate` are those of every run; only the gate is left out,
-since fixed posts judge here. Must not know other cells.
+since fixed posts judge here. Of other cells it knows what the one before it left.
 """
 
 import shutil
@@ -11,23 +11,31 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
-from retrain.bench.channel import PreparedChannel, prepared, serving
+from retrain.bench.channel import PreparedChannel, pooled_by, prepared, serving
 from retrain.bench.labelled_sets import JudgedSet
 from retrain.bench.plans import CellPlan
 from retrain.candidate import make_candidate, train
 from retrain.core.adaptation import CellResult, SetFigures, counted
 from retrain.core.figures import head_figures
-from retrain.core.label_choice import chosen_by_chance, chosen_by_queue
+from retrain.core.label_choice import PooledPost, chosen_by_chance, chosen_by_queue
 from retrain.core.labels import TrainingLabel
 from retrain.core.run_request import RetrainRequest
 from retrain.pipeline import begin
 from retrain.whole_file import write_whole
-from streamapp.contracts.bundle import read_bundle
+from streamapp.contracts.bundle import Bundle, read_bundle
 from streamapp.inference.onnx_model import OnnxModel
 
 # The worker served the old channels before the new one came, so the queue's vocabulary knows their words.
 KNOWN_POSTS = 5_000
+
+
+class Round(Struct, frozen=True, kw_only=True):
+    """What a cell of the queue leaves to the one that stands on it: its labels, and the pool as its model scored it."""
+
+    labels: tuple[TrainingLabel, ...]
+    pooled: tuple[PooledPost, ...]
 
 
 def run_cell(plan: CellPlan) -> CellResult:
@@ -37,7 +45,11 @@ def run_cell(plan: CellPlan) -> CellResult:
     began, cpu = time.monotonic(), time.process_time()
     channel = prepared(plan.channel)
     labels = _labels(plan, channel)
-    model, sides = _trained(plan, channel, labels)
+    bundle, sides = _trained(plan, channel, labels)
+    if plan.round is not None:
+        done = Round(labels=tuple(labels), pooled=pooled_by(bundle, channel.sides.pool))
+        write_whole(plan.round, msgspec.msgpack.encode(done))
+    model = serving(bundle)
     result = CellResult(
         cell=plan.cell,
         labels=len(labels),
@@ -56,24 +68,39 @@ def _labels(plan: CellPlan, channel: PreparedChannel) -> list[TrainingLabel]:
     cell = plan.cell
     if cell.choice == "chance":
         return chosen_by_chance(channel.sides.pool, cell.labels, cell.seed)
-    if cell.choice == "queue":
-        known = [post.text for post in channel.sides.old[:KNOWN_POSTS]]
-        labels = {post.post_id: post for post in channel.sides.pool}
-        asked = chosen_by_queue(channel.pooled, cell.labels, cell.seed, plan.rules, known)
-        return [
+    return _asked_for(plan, channel) if cell.choice == "queue" else []
+
+
+def _asked_for(plan: CellPlan, channel: PreparedChannel) -> list[TrainingLabel]:
+    """The labels of the cell before and those that the queue asks for next, by that cell's model.
+
+    The pool goes by once a round, without the posts that were asked about: a set is too small for a stream a round.
+    """
+    cell, before = plan.cell, Round(labels=(), pooled=channel.pooled)
+    if plan.round_before is not None:
+        before = msgspec.msgpack.decode(plan.round_before.read_bytes(), type=Round)
+    answered = {label.post_id for label in before.labels}
+    left = [pooled for pooled in before.pooled if pooled.post.id not in answered]
+    known = [post.text for post in (*channel.sides.old[:KNOWN_POSTS], *before.labels)]
+    wanted = cell.labels - len(before.labels)
+    labels = {post.post_id: post for post in channel.sides.pool}
+    asked = chosen_by_queue(left, wanted, cell.seed, plan.rules, known)
+    return [
+        *before.labels,
+        *(
             msgspec.structs.replace(labels[pooled.post.id], drawn=drawn, origin="person")
             for pooled, drawn in asked
-        ]
-    return []
+        ),
+    ]
 
 
 def _trained(
     plan: CellPlan, channel: PreparedChannel, labels: Sequence[TrainingLabel]
-) -> tuple[OnnxModel, dict[str, int]]:
-    """The served model and how many posts each side of its run had; without labels the starter itself."""
+) -> tuple[Bundle, dict[str, int]]:
+    """The trained bundle and how many posts each side of its run had; without labels the starter itself."""
     starter = Path(channel.starter)
     if not labels:
-        return serving(read_bundle(starter)), {}
+        return read_bundle(starter), {}
     request = RetrainRequest(
         champion_bundle=starter,
         labels=_written(plan.work / "labels.jsonl", labels),
@@ -92,7 +119,7 @@ def _trained(
         "judging": len(split.judging),
         "rehearsal": len(split.rehearsal),
     }
-    return serving(read_bundle(made.draft)), sides
+    return read_bundle(made.draft), sides
 
 
 def _figures(model: OnnxModel, judged: JudgedSet) -> SetFigures:

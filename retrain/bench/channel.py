@@ -45,7 +45,7 @@ def prepared(plan: ChannelPlan) -> PreparedChannel:
     sides = sides_of(plan.data, plan.channel, plan.old, plan.sizes)
     starter = _starter(plan)
     made = PreparedChannel(
-        starter=str(starter.folder.absolute()), sides=sides, pooled=_pooled(starter, sides.pool)
+        starter=str(starter.folder.absolute()), sides=sides, pooled=pooled_by(starter, sides.pool)
     )
     write_whole(path, msgspec.msgpack.encode(made))
     return made
@@ -54,6 +54,41 @@ def prepared(plan: ChannelPlan) -> PreparedChannel:
 def serving(bundle: Bundle) -> OnnxModel:
     """The bundle through the serving engine, one session: cells run beside each other."""
     return OnnxModel.load(bundle, ModelSettings(max_tokens=bundle.manifest.max_tokens, sessions=1))
+
+
+def pooled_by(bundle: Bundle, pool: Sequence[TrainingLabel]) -> tuple[PooledPost, ...]:
+    """The pool as the bundle's model scores it, through the serving engine."""
+    model = serving(bundle)
+    outputs = bundle.manifest.outputs
+    symbols = load_symbol_table(None)
+    intake = IntakeSettings()
+    language = LanguageDetector(
+        bundle.manifest.languages, intake.language_probability, intake.language_min_letters
+    )
+    found = []
+    for label, said in zip(pool, model.predict([label.text for label in pool]), strict=True):
+        sentiment = topic = None
+        if said.sentiment is not None and outputs.sentiment is not None:
+            sentiment = sentiment_verdict(said.sentiment, outputs.sentiment)
+        if said.topic is not None and outputs.topic is not None:
+            topic = topic_verdict(said.topic, outputs.topic)
+        reading = TextReading(
+            sentiment=sentiment,
+            topic=topic,
+            story_fingerprint=format_fingerprint(fingerprint(label.text)),
+            other_language=language.is_other_language(label.text),
+        )
+        found.append(
+            PooledPost(
+                post=Post(id=label.post_id, channel=label.channel, text=label.text, event_time_ms=0),
+                reading=reading,
+                verdict=Verdict(
+                    sentiment=sentiment, topic=topic, companies=find_companies(label.text, (), symbols)
+                ),
+                model_version=model.version,
+            )
+        )
+    return tuple(found)
 
 
 def _starter(plan: ChannelPlan) -> Bundle:
@@ -82,37 +117,3 @@ def _unseen(bundle: Bundle, channel: str) -> Bundle:
 
 def _has_seen(bundle: Bundle, channel: str) -> bool:
     return channel in {source.name for source in bundle.manifest.sources}
-
-
-def _pooled(starter: Bundle, pool: Sequence[TrainingLabel]) -> tuple[PooledPost, ...]:
-    model = serving(starter)
-    outputs = starter.manifest.outputs
-    symbols = load_symbol_table(None)
-    intake = IntakeSettings()
-    language = LanguageDetector(
-        starter.manifest.languages, intake.language_probability, intake.language_min_letters
-    )
-    found = []
-    for label, said in zip(pool, model.predict([label.text for label in pool]), strict=True):
-        sentiment = topic = None
-        if said.sentiment is not None and outputs.sentiment is not None:
-            sentiment = sentiment_verdict(said.sentiment, outputs.sentiment)
-        if said.topic is not None and outputs.topic is not None:
-            topic = topic_verdict(said.topic, outputs.topic)
-        reading = TextReading(
-            sentiment=sentiment,
-            topic=topic,
-            story_fingerprint=format_fingerprint(fingerprint(label.text)),
-            other_language=language.is_other_language(label.text),
-        )
-        found.append(
-            PooledPost(
-                post=Post(id=label.post_id, channel=label.channel, text=label.text, event_time_ms=0),
-                reading=reading,
-                verdict=Verdict(
-                    sentiment=sentiment, topic=topic, companies=find_companies(label.text, (), symbols)
-                ),
-                model_version=model.version,
-            )
-        )
-    return tuple(found)

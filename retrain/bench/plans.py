@@ -6,11 +6,11 @@ import msgspec
 from msgspec import Struct
 
 from retrain.bench.labelled_sets import SetSizes
-from retrain.core.adaptation import Cell, Choice
+from retrain.core.adaptation import Cell, Choice, cell_before
 from retrain.core.run_settings import TrainingSettings
 from streamapp.core.label_requests import LabelRules
 
-_CELLS, _RUNNING, _CHANNELS = "cells", "running", "channels"
+_CELLS, _ROUNDS, _RUNNING, _CHANNELS = "cells", "rounds", "running", "channels"
 
 
 class ChannelError(ValueError):
@@ -46,7 +46,11 @@ class ChannelPlan(Struct, frozen=True, kw_only=True):
 
 
 class CellPlan(Struct, frozen=True, kw_only=True):
-    """One cell with everything that it needs. `result` is the file that says that it is done."""
+    """One cell with everything that it needs. `result` is the file that says that it is done.
+
+    `round_before` is the file of the cell that it stands on (`cell_before`). `round` is where it leaves its labels and
+    the pool as its model scored it, for the one that stands on it; None where none does.
+    """
 
     cell: Cell
     channel: ChannelPlan
@@ -54,6 +58,9 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     rules: LabelRules
     work: Path
     result: Path
+    before: Cell | None
+    round_before: Path | None
+    round: Path | None
 
 
 def channel_plan(experiment: Experiment, channel: str) -> ChannelPlan:
@@ -73,6 +80,8 @@ def cell_plan(experiment: Experiment, cell: Cell) -> CellPlan:
     what is judged is the float32 graph.
     """
     training = msgspec.structs.replace(experiment.training, int8="never", most_judging_posts=0, threads=1)
+    before = cell_before(cell, experiment.labels)
+    followed = cell.choice == "queue" and cell.labels < max(experiment.labels)
     return CellPlan(
         cell=cell,
         channel=channel_plan(experiment, cell.channel),
@@ -80,4 +89,11 @@ def cell_plan(experiment: Experiment, cell: Cell) -> CellPlan:
         rules=experiment.rules,
         work=experiment.work / _RUNNING / cell.name,
         result=experiment.work / _CELLS / f"{cell.name}.json",
+        before=before,
+        round_before=_round_file(experiment, before) if before is not None else None,
+        round=_round_file(experiment, cell) if followed else None,
     )
+
+
+def _round_file(experiment: Experiment, cell: Cell) -> Path:
+    return experiment.work / _ROUNDS / f"{cell.name}.msgpack"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 # How the labelled posts were found: none at all, uniformly by chance, or by the label queue.
@@ -78,17 +79,34 @@ class Saving(Struct, frozen=True, kw_only=True):
 def cells_of(
     channels: Sequence[str], labels: Sequence[int], seeds: Sequence[int], choices: Sequence[Choice]
 ) -> tuple[Cell, ...]:
-    """Every cell, seed by seed, so that an experiment that is cut short has whole curves; without labels once."""
+    """Every cell, seed by seed, so that an experiment that is cut short has whole curves; without labels once.
+
+    Cells of the queue go first, the fewest labels before more: each waits for the one before it.
+    """
     cells = [Cell(channel=channel, labels=0, choice="none", seed=0) for channel in channels]
+    counts = sorted(set(labels) - {0})
+    in_order: dict[Choice, list[int]] = {"queue": counts, "chance": counts[::-1]}
     for seed in seeds:
-        cells += [
-            Cell(channel=channel, labels=count, choice=choice, seed=seed)
-            for channel in channels
-            for count in sorted(set(labels), reverse=True)
-            for choice in choices
-            if count and choice != "none"
-        ]
+        for channel in channels:
+            cells += [
+                Cell(channel=channel, labels=count, choice=choice, seed=seed)
+                for choice, ordered in in_order.items()
+                if choice in choices
+                for count in ordered
+            ]
     return tuple(cells)
+
+
+def cell_before(cell: Cell, labels: Sequence[int]) -> Cell | None:
+    """The cell whose labels the queue has already when it asks for those of `cell`, and whose model it asks by.
+
+    As in service, where a better model asks for the next labels (rounds of active learning: Settles 2009). None:
+    the starter asks, and nothing was asked before.
+    """
+    fewer = [count for count in labels if 0 < count < cell.labels]
+    if cell.choice != "queue" or not fewer:
+        return None
+    return msgspec.structs.replace(cell, labels=max(fewer))
 
 
 def curve(results: Iterable[CellResult], channel: str, choice: Choice, judged: str) -> tuple[Point, ...]:

@@ -6,6 +6,7 @@ import random
 import string
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from streamapp.contracts.manifest import TrainingSource
 from tests.tiny_network import tiny_champion, tiny_labels
 
 REPOSITORY = Path(__file__).parent.parent.parent
+STARTER_VERSION = "starter-of-the-test"
 SETTINGS = """
 [training]
 learning_rate = 3e-3
@@ -59,7 +61,7 @@ def asked(tmp_path: Path) -> list[str]:
     old = set_lines(tiny_labels(200, 2), "train") + set_lines(tiny_labels(90, 3), "test")
     write_set(data, "wire", old)
     (tmp_path / "retrain.toml").write_text(SETTINGS, encoding="utf-8")
-    champion = tiny_champion(tmp_path / "champion")
+    champion = tiny_champion(tmp_path / "champion", version=STARTER_VERSION)
     options = ["--data", data, "--work", tmp_path / "work", "--channels", "talk", "--old", "wire"]
     options += ["--labels", "60,120", "--seeds", "5", "--starter", champion]
     options += ["--config", tmp_path / "retrain.toml", "--json", tmp_path / "found.json"]
@@ -79,18 +81,22 @@ def bench(options: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_labels_of_a_new_channel_teach_it_and_a_second_call_trains_nothing_again(
+def test_labels_of_a_new_channel_teach_it_and_no_call_trains_what_another_one_does(
     asked: list[str], tmp_path: Path
 ) -> None:
-    first = bench(asked)
-    assert first.returncode == 0, first.stderr
+    beside = [*asked[:-1], str(tmp_path / "beside.json")]
+    with ThreadPoolExecutor(2) as calls:
+        for ended in calls.map(bench, (asked, beside)):
+            assert ended.returncode == 0, ended.stderr
     found = json.loads((tmp_path / "found.json").read_bytes())
+    # The seconds that each cell took are the same too: it was trained once.
+    assert found["cells"] == json.loads((tmp_path / "beside.json").read_bytes())["cells"]
     assert [cell["cell"]["choice"] for cell in found["cells"]] == [
         "none",
-        "chance",
+        "queue",
         "queue",
         "chance",
-        "queue",
+        "chance",
     ]
     (channel,) = found["channels"]
     points = channel["curves"]["chance"]["talk"]
@@ -103,6 +109,11 @@ def test_labels_of_a_new_channel_teach_it_and_a_second_call_trains_nothing_again
     assert all(
         cell["drawn"].get("audit", 0) > 0 and cell["drawn"].get("uncertain", 0) > 0 for cell in by_queue
     )
+    (round_file,) = (tmp_path / "work" / "rounds").iterdir()
+    first_round = msgspec.msgpack.decode(round_file.read_bytes())
+    assert len(first_round["labels"]) == by_queue[0]["labels"] < by_queue[1]["labels"]
+    (asking_version,) = {post["model_version"] for post in first_round["pooled"]}
+    assert asking_version != STARTER_VERSION
     assert all(cell["sides"]["judging"] == 0 for cell in found["cells"] if cell["labels"])
 
     cells = sorted((tmp_path / "work" / "cells").glob("*.json"))

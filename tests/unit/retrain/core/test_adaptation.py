@@ -8,6 +8,7 @@ from retrain.core.adaptation import (
     Choice,
     Point,
     SetFigures,
+    cell_before,
     cells_of,
     curve,
     labels_for,
@@ -29,9 +30,20 @@ def test_the_starter_is_judged_once_and_every_seed_has_whole_curves_before_the_n
     cells = cells_of(("chat",), (100, 0, 300, 100), (1, 2), ("chance", "queue"))
     assert [cell.name for cell in cells] == [
         "chat-none-0-seed0",
-        *(f"chat-{way}-{count}-seed1" for count in (300, 100) for way in ("chance", "queue")),
-        *(f"chat-{way}-{count}-seed2" for count in (300, 100) for way in ("chance", "queue")),
+        *(f"chat-{cell}-seed1" for cell in ("queue-100", "queue-300", "chance-300", "chance-100")),
+        *(f"chat-{cell}-seed2" for cell in ("queue-100", "queue-300", "chance-300", "chance-100")),
     ]
+
+
+def test_the_queue_asks_on_from_the_labels_and_the_model_of_the_cell_before() -> None:
+    labels = (0, 300, 100, 1_000)
+    for count, before in ((100, None), (300, 100), (1_000, 300)):
+        cell = Cell(channel="chat", labels=count, choice="queue", seed=2)
+        found = cell_before(cell, labels)
+        assert found == (
+            None if before is None else Cell(channel="chat", labels=before, choice="queue", seed=2)
+        )
+    assert cell_before(Cell(channel="chat", labels=300, choice="chance", seed=2), labels) is None
 
 
 def test_a_curve_is_the_mean_over_seeds_from_no_labels_up() -> None:
