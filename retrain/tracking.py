@@ -118,14 +118,15 @@ class Tracking:
                 if model.name != name and CHAMPION_ALIAS in model.aliases:
                     client.delete_registered_model_alias(model.name, CHAMPION_ALIAS)
                     changed = True
-            aliases = client.get_registered_model(name).aliases
-            if str(aliases.get(CHAMPION_ALIAS, "")) != version:
-                client.set_registered_model_alias(name, CHAMPION_ALIAS, version)
-                changed = True
+            # Tags first: whoever finds the version by its alias reads what is true of it now.
             known = client.get_model_version(name, version).tags
             for key, value in tags.items():
                 if known.get(key) != value:
                     client.set_model_version_tag(name, version, key, value)
+            aliases = client.get_registered_model(name).aliases
+            if str(aliases.get(CHAMPION_ALIAS, "")) != version:
+                client.set_registered_model_alias(name, CHAMPION_ALIAS, version)
+                changed = True
             return changed
 
     def _version(self, client: "MlflowClient", model: str, digest: str) -> "ModelVersion | None":
