@@ -77,10 +77,13 @@ def test_labels_become_a_model_that_the_worker_takes_over_while_posts_flow(tmp_p
 def test_ctrl_c_while_it_trains_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     demo = start(tmp_path)
     assert demo.stdout is not None
+    said = []
     for line in demo.stdout:
+        said.append(line)
         if re.match(r"train step \d", line):
             break
-    assert any("retrain.run" in command for command in left_behind(tmp_path / "tmp"))
+    running = left_behind(tmp_path / "tmp")
+    assert any("retrain.run" in command for command in running), (running, "".join(said[-40:]))
     demo.send_signal(signal.SIGINT)
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 128 + signal.SIGINT, output
