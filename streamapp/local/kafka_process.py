@@ -18,6 +18,7 @@ import psutil
 
 BOUND_TO_PARENT = Path(__file__).with_name("bound_to_parent.py")
 POLL_SECONDS = 0.02
+BECOMING_SECONDS = 1.0
 
 
 class KafkaProcess:
@@ -110,6 +111,14 @@ def find(pid: int, argument: str) -> KafkaProcess | None:
     try:
         process = psutil.Process(pid)
         found = KafkaProcess(process)
-        return found if argument in process.cmdline() and found.is_alive() else None
+        return found if argument in _command_line(process) and found.is_alive() else None
     except psutil.NoSuchProcess:
         return None
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    """Its arguments; what is just becoming another program has none for a moment, a thread of the kernel never."""
+    deadline = time.monotonic() + BECOMING_SECONDS
+    while not (arguments := process.cmdline()) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return arguments
