@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from streamapp import metrics
 from streamapp.agents.assignment import Assignment, AssignmentPlan
 from streamapp.agents.event_stream import BytesSchema, EventStream
 from streamapp.agents.first_model import FirstModel
+from streamapp.agents.gap_reader import GapReader
 from streamapp.agents.guard import Guard
 from streamapp.agents.input_control import ControlPlan, InputControl
 from streamapp.agents.inputs import Inputs
@@ -29,6 +30,7 @@ from streamapp.agents.labelling import Labelling, LabelTopics
 from streamapp.agents.model_care import Beginning, Surroundings, look_after
 from streamapp.agents.next_offsets import NextOffsets
 from streamapp.agents.outbox import Outbox
+from streamapp.agents.partition_ends import PartitionEnds
 from streamapp.agents.pulse import PULSE_SECONDS, Pulse
 from streamapp.agents.score import AGENT as SCORE
 from streamapp.agents.score import ModelCare, OutputTopics, ScoreAgent, ScoreLimits, Scorer
@@ -136,23 +138,26 @@ class Worker:
         settings, names, app = self.settings, self.names, self.app
         outbox = Outbox(self._producer, DELIVERY_TIMEOUT_SECONDS, self.guard.check)
         inputs, partitions = self._inputs(), activity_partitions(settings)
+        options = aiokafka_options(settings.broker)
+        input_options = {**options, "isolation_level": settings.broker.isolation_level}
+        gaps = GapReader(input_options)
+        next_offsets = NextOffsets(gaps, app.pass_over)
+        ends = PartitionEnds(app, next_offsets, gaps)
         ticker = Ticker(
             FrontierTracker(worker_name(settings), int(settings.event_time.caught_up_age_seconds * 1000)),
             inputs,
             outbox,
             (names["subject-activity"], partitions),
-            self._end_offsets,
+            lambda: ends.of(app.consumer.assignment()),
             lambda: app.time_order.next_ms(int(time.time() * 1000)),
         )
-        options = aiokafka_options(settings.broker)
         store = TrendStore(names["subject-state"], watch_rules(settings), outbox, options)
         plan = AssignmentPlan(
             names["subject-activity"],
             {source.topic: source.start_at for source in settings.inputs},
-            options,
+            input_options,
             assignment_seconds(settings),
         )
-        next_offsets = NextOffsets(options)
         control = self._control(outbox, ticker, inputs, next_offsets)
         counts = input_partitions(settings, [name for name in inputs.topics if inputs.moves_time(name)])
         sources = {
@@ -162,7 +167,7 @@ class Worker:
         assignment = Assignment(
             app, store, ticker, control, alignment, next_offsets=next_offsets, vitals=self.vitals, plan=plan
         )
-        pulse = Pulse(app, ticker, alignment, self.guard, self.vitals)
+        pulse = Pulse(app, ends, ticker, alignment, self.guard, self.vitals)
 
         async def prepare(*_: Any, **__: Any) -> None:
             # A topic recreated under a running worker shows as a rebalance: its partitions went and came.
@@ -175,6 +180,7 @@ class Worker:
         app.on_rebalance_complete.connect(prepare, weak=False)
         app.task(pulse.run)
         app.task(pulse.tell)
+        app.task(ends.run)
         scorer = self._scorer(inputs, *self._look_after_model(outbox, partitions))
         self._score = self._score_agent(scorer, outbox, ticker, control)
         self._register(SCORE, inputs.topics, self._score.consume)
@@ -287,10 +293,6 @@ class Worker:
     def _producer(self) -> AIOKafkaProducer:
         return self.app.producer._producer
 
-    def _end_offsets(self) -> Mapping[tuple[str, int], int]:
-        consumer = self.app.consumer
-        return {(tp.topic, tp.partition): end for tp, end in consumer.ends(consumer.assignment()).items()}
-
 
 class GuardedWorker(faust.Worker):
     """Faust's process runner, with a budget for its shutdown."""
@@ -332,6 +334,7 @@ def build_faust_app(settings: Settings) -> StreamApp:
         fast_consumer=worker.fast_consumer,
         ordered_topics=[source.topic for source in settings.inputs],
         time_order=TimeOrder(order_rules(settings.event_time)),
+        isolation_level=settings.broker.isolation_level,
         broker=broker,
         broker_credentials=credentials,
         broker_session_timeout=worker.session_timeout_seconds,

@@ -38,6 +38,9 @@ class BrokerAccess(SettingsGroup, frozen=True, kw_only=True):
 
     TLS trusts `ssl_ca_file`, or what the system trusts. A broker that asks clients for a certificate is shown
     `ssl_cert_file`; its key is in `ssl_key_file`, or in the same file. All three are PEM.
+
+    What writers of transactions have aborted is read like anything else, unless `isolation_level` is `read_committed`;
+    then a record is read as soon as its transaction, and all that began before it, has ended.
     """
 
     bootstrap: str = "127.0.0.1:9092"
@@ -48,6 +51,7 @@ class BrokerAccess(SettingsGroup, frozen=True, kw_only=True):
     ssl_ca_file: str | None = None
     ssl_cert_file: str | None = None
     ssl_key_file: str | None = None
+    isolation_level: Literal["read_uncommitted", "read_committed"] = "read_uncommitted"
 
     @property
     def speaks_tls(self) -> bool:

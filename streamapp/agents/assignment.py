@@ -118,6 +118,7 @@ class Assignment:
                     unpinned[key] = positions[key] = await self._start_of(consumer, tp)
                 else:
                     count_lost(key, committed, begins[tp])
+                    self._app.pass_over(key, committed, begins[tp])
                     positions[key] = max(committed, begins[tp])
         finally:
             await consumer.stop()

@@ -11,6 +11,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 TIMEOUT_SECONDS = 3.0
+# The last offsets may be markers of transactions.
+LAST_OFFSETS = 20
 
 
 async def newest_record_seconds(
@@ -39,9 +41,10 @@ async def _last_records(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -
         return
     consumer.assign(list(waiting))
     for tp in waiting:
-        consumer.seek(tp, ends[tp] - 1)
+        consumer.seek(tp, max(begins[tp], ends[tp] - LAST_OFFSETS))
     deadline = asyncio.get_running_loop().time() + TIMEOUT_SECONDS
     while waiting and asyncio.get_running_loop().time() < deadline:
         for tp, records in (await consumer.getmany(*waiting, timeout_ms=200)).items():
-            waiting.discard(tp)
-            yield tp.topic, records[0].timestamp / 1000
+            if records:
+                yield tp.topic, records[-1].timestamp / 1000
+        waiting = {tp for tp in waiting if await consumer.position(tp) < ends[tp]}

@@ -1,8 +1,9 @@
-"""Faust's aiokafka transport with five changes, pinned to faust-streaming 0.15.3.
+"""Faust's aiokafka transport with seven changes, pinned to faust-streaming 0.15.3.
 
 The producer is idempotent (no repeats or reordering by its own retries) and waits between failed looks for a leader.
 The consumer keeps paused input topics paused over rebalances, hands the records of inputs over in the order of their
-time (core/time_order.py), and may do so without four tasks each.
+time (core/time_order.py), may do so without four tasks each, reads aborted transactions or not, as it is told, and
+commits over any number of gaps at once.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ HELD_SECONDS = 0.05
 MOST_ON_THE_WAY = 2_000
 # The broker answers a fetch within half a second, with records or without.
 TOLD_LATELY_SECONDS = 2.0
+READ_COMMITTED = "read_committed"
 
 Records = list[tuple[TP, Any]]
 
@@ -65,13 +67,42 @@ class InOrder(SchedulingStrategyT):
         return iter(records)
 
 
+class IsolatedConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread whose client reads what transactions have left as the app says."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust ties this to transactions of its own.
+        consumer._isolation_level = self.app.isolation_level
+        return consumer
+
+    def state(self, tp: TP) -> Any | None:
+        """What aiokafka keeps of an assigned partition."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        if subscription is None or subscription.assignment is None:
+            return None
+        return subscription.assignment.state_value(tp)
+
+    def highwater(self, tp: TP) -> int | None:
+        """Up to where an assigned partition may be read now: not beyond an open transaction, if that is waited for."""
+        state = self.state(tp)
+        if state is None:
+            return None
+        end: int | None = state.lso if self.app.isolation_level == READ_COMMITTED else state.highwater
+        return end
+
+
 class InputConsumer(driver.Consumer):
     """The consumer that leaves paused topics alone, reads inputs in the order of time, and skips a task switch a record
     where it safely can.
     """
 
+    _thread: IsolatedConsumerThread
     # The agents' queues, as of the last fetch.
     _queues: Sequence[Any] = ()
+
+    def _new_consumer_thread(self) -> IsolatedConsumerThread:
+        return IsolatedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         """In place of all that was fetched: what is to be handed over now, in that order."""
@@ -142,10 +173,7 @@ class InputConsumer(driver.Consumer):
 
     def _states(self, tps: Iterable[TP]) -> dict[TP, Any]:
         """What aiokafka keeps of each assigned partition."""
-        subscription = self._thread._ensure_consumer()._subscription.subscription
-        if subscription is None or subscription.assignment is None:
-            return {}
-        states = {tp: subscription.assignment.state_value(tp) for tp in tps}
+        states = {tp: self._thread.state(tp) for tp in tps}
         return {tp: state for tp, state in states.items() if state is not None}
 
     async def perform_seek(self) -> None:
@@ -155,6 +183,27 @@ class InputConsumer(driver.Consumer):
     async def seek(self, partition: TP, offset: int) -> None:
         self.app.time_order.drop(partition)
         await super().seek(partition, offset)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: what Faust takes for a gap unseen is one when it was looked into; see `pass_over`. (It counts the
+        record behind a gap as part of it too, so that a commit went over one gap only, and none behind offset 0.)
+        """
+
+    def pass_over(self, tp: TP, begin: int, end: int) -> None:
+        """No record is left from offset `begin` up to `end`: what is acknowledged behind them may be committed."""
+        gaps, begin = self._gap[tp], max(begin, self._committed_offset[tp] or 0)
+        if begin < end:
+            overlapping = gaps.overlaps(begin, end)
+            gaps.addi(begin, end)
+            if overlapping:  # read anew since the last commit
+                gaps.merge_overlaps()
+
+    def commit_to_end(self, tp: TP, begin: int, end: int) -> None:
+        """No record is from offset `begin` up to the `end` of the partition: commit it, if all before them was."""
+        if self._committed_offset[tp] == begin:
+            self.pass_over(tp, begin, end - 1)
+            self._acked[tp].append(end - 1)
+            self._acked_index[tp].add(end - 1)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         self.app.time_order.clear()
@@ -210,9 +259,11 @@ class StreamApp(faust.App):
         fast_consumer: bool,
         ordered_topics: Collection[str],
         time_order: TimeOrder[TP, Any],
+        isolation_level: str,
         **kwargs: Any,
     ) -> None:
         self.fast_consumer = fast_consumer
+        self.isolation_level = isolation_level
         self.paused_topics: set[str] = set()
         self.time_order = time_order
         self.elsewhere_ms: tuple[int, ...] = ()
@@ -232,6 +283,10 @@ class StreamApp(faust.App):
     def took(self, records: Records) -> None:
         """These are handed over next."""
         self.took_any = bool(records)
+
+    def pass_over(self, tp: TP, begin: int, end: int) -> None:
+        """No record of `tp` is from offset `begin` up to `end`. The consumer comes with the first assignment."""
+        self.consumer.pass_over(tp, begin, end)
 
     def _create_directories(self) -> None:
         """Nothing: Faust's folders are for tables and their stores, and there are none."""

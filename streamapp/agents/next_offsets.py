@@ -4,18 +4,14 @@ Records that Kafka deleted are counted and logged. Records that are still there 
 when it starts.
 """
 
-import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
 from faust.types import TP
 
 from streamapp import metrics
-
-GAP_READ_SECONDS = 30.0
+from streamapp.agents.gap_reader import GapReader
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +25,21 @@ class RecordsPassedOver(RuntimeError):
 
 
 class NextOffsets:
-    """One a worker, of all that it consumes."""
+    """One a worker, of all that it consumes.
 
-    def __init__(self, consumer_options: Mapping[str, Any]) -> None:
-        self._consumer_options = consumer_options
+    `pass_over` is told of every stretch of a partition (its first offset, and the one behind it) that no record is in.
+    """
+
+    def __init__(self, gaps: GapReader, pass_over: Callable[[TP, int, int], None]) -> None:
+        self._gaps = gaps
+        self._pass_over = pass_over
         self._next: dict[TP, int] = {}
+        self._empty: dict[TP, tuple[int, int]] = {}
 
     def assign(self, positions: Mapping[TP, int]) -> None:
         """These partitions will be read, from these offsets on."""
         self._next = dict(positions)
+        self._empty = {}
 
     @property
     def of(self) -> Mapping[TP, int]:
@@ -56,7 +58,8 @@ class NextOffsets:
         """Let this message be the next one, where it may. What raises here must end the worker: Faust takes a gap
         for acknowledged as soon as something behind it is.
 
-        Raises `OffsetsWentBack`, and what `explain_gap` raises.
+        Raises `OffsetsWentBack`; `RecordsPassedOver` for a record that is there, deleted ones are counted; and what
+        `GapReader.first_record` raises.
         """
         tp, offset = message.tp, message.offset
         expected = self._next[tp]
@@ -65,43 +68,37 @@ class NextOffsets:
                 f"{tp.topic} partition {tp.partition} went back from offset {expected} to {offset}: it was recreated "
                 "or cut; nothing of it was taken"
             )
-        await explain_gap(tp, expected, offset, self._consumer_options)
+        begin, found = await self._gaps.first_record(tp, expected, offset)
+        # Nothing is there after a transaction's marker or a compaction.
+        count_lost(tp, expected, min(begin, offset))
+        if found < offset:
+            raise RecordsPassedOver(
+                f"{tp.topic} partition {tp.partition}: offset {found} was not handed over, and {offset} was. The "
+                "worker stops before anything behind it is acknowledged; it will be read again"
+            )
+        self._pass_over(tp, expected, offset)
         self._next[tp] = offset + 1
 
+    async def look_behind(self, tp: TP, end: int) -> bool:
+        """Read whether there is any record from the next offset up to the partition's `end`: True where there is none;
+        see `end_of_records`.
 
-async def explain_gap(tp: TP, expected: int, offset: int, consumer_options: Mapping[str, Any]) -> None:
-    """Of a partition of which `offset` was handed over where `expected` was to come: read what is between.
+        Raises what `GapReader.first_record` raises. A record that is there may still be on its way, and is left alone.
+        """
+        expected = self._next[tp]
+        _, found = await self._gaps.first_record(tp, expected, end)
+        if found >= end:
+            self._empty[tp] = (expected, end)
+        return found >= end
 
-    Nothing is there after a transaction's marker or a compaction. Counts what was deleted; raises `RecordsPassedOver`
-    for a record that is there, and TimeoutError where Kafka does not say within `GAP_READ_SECONDS`.
-    """
-    consumer = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="none", **consumer_options)
-    partition = TopicPartition(*tp)
-    async with asyncio.timeout(GAP_READ_SECONDS), consumer:
-        consumer.assign([partition])
-        begin, found = await _first_from(consumer, partition, expected, offset)
-    count_lost(tp, expected, min(begin, offset))
-    if found < offset:
-        raise RecordsPassedOver(
-            f"{tp.topic} partition {tp.partition}: offset {found} was not handed over, and {offset} was. The worker "
-            "stops before anything behind it is acknowledged; it will be read again"
-        )
+    def end_of_records(self, tp: TP, end: int) -> int:
+        """The partition's `end` offset, or the next offset where nothing is known to stand between the two.
 
-
-async def _first_from(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, expected: int, offset: int
-) -> tuple[int, int]:
-    """The oldest offset that is left, and the first from `expected` on, or `offset` where all before it is deleted."""
-    while True:
-        begin: int = (await consumer.beginning_offsets([partition]))[partition]
-        if begin >= offset:
-            return begin, offset
-        consumer.seek(partition, max(expected, begin))
-        try:
-            record = await consumer.getone(partition)
-        except OffsetOutOfRangeError:
-            continue  # deleted meanwhile
-        return begin, int(record.offset)
+        The marker of the last transaction does: what is acknowledged will not come to the end that Kafka tells.
+        """
+        begin, known_end = self._empty.get(tp, (0, -1))
+        expected = self._next.get(tp, end)
+        return expected if begin <= expected <= end <= known_end else end
 
 
 def count_lost(tp: TP, expected: int, begin: int) -> None:

@@ -8,6 +8,7 @@ from streamapp import metrics
 from streamapp.agents.current_series import CurrentSeries
 from streamapp.agents.guard import Guard
 from streamapp.agents.kafka_transport import StreamApp
+from streamapp.agents.partition_ends import PartitionEnds
 from streamapp.agents.ticker import Ticker
 from streamapp.agents.time_alignment import TimeAlignment
 from streamapp.health import Vitals
@@ -19,9 +20,16 @@ class Pulse:
     """Runs from the first assignment until the app stops; an error in it ends the worker."""
 
     def __init__(
-        self, app: StreamApp, ticker: Ticker, alignment: TimeAlignment, guard: Guard, vitals: Vitals
+        self,
+        app: StreamApp,
+        ends: PartitionEnds,
+        ticker: Ticker,
+        alignment: TimeAlignment,
+        guard: Guard,
+        vitals: Vitals,
     ) -> None:
         self._app = app
+        self._ends = ends
         self._ticker = ticker
         self._alignment = alignment
         self._guard = guard
@@ -69,7 +77,7 @@ class Pulse:
         waiting: dict[str, int] = {}
         committed: dict[str, int] = {}
         for tp in consumer.assignment():
-            end = consumer.highwater(tp)
+            end = self._ends.last_told(tp)
             done = consumer._committed_offset[tp]
             if end is None or done is None:
                 continue

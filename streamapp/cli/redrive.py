@@ -1,7 +1,8 @@
 """`streamapp redrive list|show|send`: dead letters seen, chosen and sent again to our own topic `redriven`.
 
-Never into the user's topics, which others read. Run one `send` at a time: the ledger (`redriven` itself) is
-read to its end first, and two at once cannot see each other's sends.
+Never into the user's topics, which others read. The ledger is `redriven` itself, read to its end first. A `send` takes
+the place of one that is still running (Kafka fences its producer off) before it reads, so that neither can send what
+the other has sent.
 """
 
 import time
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, cast, get_args
 
 import typer
+from kafka import KafkaProducer
+from kafka.errors import InvalidProducerEpochError, ProducerFencedError
 from rich.table import Table
 
 from streamapp.cli.options import BrokerOption, ConfigFile, broker_errors, parse_moment, settings_from
@@ -31,6 +34,9 @@ from streamapp.settings import Settings
 
 EXIT_REFUSED: Final = 1
 EXIT_NOTHING: Final = 4
+EXIT_FENCED: Final = 5
+# What a producer is told when a newer one has taken its place.
+FENCED: Final = (ProducerFencedError, InvalidProducerEpochError)
 ACK_TIMEOUT_SECONDS: Final = 120
 SENDS_IN_FLIGHT: Final = 500
 
@@ -123,7 +129,8 @@ def send(
     """Send the chosen dead letters again, each origin once.
 
     Exit code 0: all chosen were sent; 1: some were refused; 2: wrong use; 3: the broker failed, what was
-    acknowledged until then is in the ledger, so the same command may be repeated; 4: nothing was chosen.
+    acknowledged until then is in the ledger, so the same command may be repeated; 4: nothing was chosen; 5: another
+    `send` began meanwhile and took over.
     """
     wanted = _filter(names, reason, topic, key, since, until)
     if wanted.takes_everything and not everything:
@@ -132,10 +139,7 @@ def send(
         )
     settings = settings_from(config, broker)
     with broker_errors(settings):
-        plan = _plan(settings, wanted)
-        to_send = [step.letter for step in plan if step.refused is None]
-        if not dry_run:
-            _send(settings, to_send)
+        plan = _plan(settings, wanted) if dry_run else _send(settings, wanted)
     _report(plan, dry_run, json_file)
 
 
@@ -192,23 +196,35 @@ def _plan(settings: Settings, wanted: DeadLetterFilter) -> list[Redrive]:
     return plan_redrive(letters, read_ledger(read_topic_to_end(settings.broker, prefix + REDRIVEN.name)))
 
 
-def _send(settings: Settings, letters: Sequence[DeadLetter]) -> None:
-    if not letters:
-        return
-    topic = settings.topics.prefix + REDRIVEN.name
-    now_ms = time.time_ns() // 1_000_000
-    producer = open_producer(settings.broker)
+def _send(settings: Settings, wanted: DeadLetterFilter) -> list[Redrive]:
+    prefix = settings.topics.prefix
+    producer = open_producer(settings.broker, transactional_id=f"{prefix}streamapp-redrive")
     try:
+        producer.init_transactions()  # from here on nothing of another `send` comes into the ledger
+        plan = _plan(settings, wanted)
+        letters = [step.letter for step in plan if step.refused is None]
         for start in range(0, len(letters), SENDS_IN_FLIGHT):
-            sends = []
-            for letter in letters[start : start + SENDS_IN_FLIGHT]:
-                record = letter.record
-                headers = redriven_headers(record.headers, now_ms)
-                sends.append(producer.send(topic, key=record.key, value=record.value, headers=headers))
-            for acknowledged in sends:
-                acknowledged.get(timeout=ACK_TIMEOUT_SECONDS)
+            _send_some(producer, prefix + REDRIVEN.name, letters[start : start + SENDS_IN_FLIGHT])
+    except FENCED as error:
+        raise stop(
+            "another `redrive send` began and took over; what this one sent is in the ledger", EXIT_FENCED
+        ) from error
     finally:
         producer.close(timeout=ACK_TIMEOUT_SECONDS)
+    return plan
+
+
+def _send_some(producer: KafkaProducer, topic: str, letters: Sequence[DeadLetter]) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    producer.begin_transaction()
+    sends = []
+    for letter in letters:
+        record = letter.record
+        headers = redriven_headers(record.headers, now_ms)
+        sends.append(producer.send(topic, key=record.key, value=record.value, headers=headers))
+    for acknowledged in sends:
+        acknowledged.get(timeout=ACK_TIMEOUT_SECONDS)
+    producer.commit_transaction()
 
 
 def _facts(step: Redrive) -> dict[str, Any]:

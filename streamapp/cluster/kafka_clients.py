@@ -48,12 +48,17 @@ def open_admin(access: BrokerAccess) -> KafkaAdminClient:
     return open_client(KafkaAdminClient, access)
 
 
-def open_producer(access: BrokerAccess) -> KafkaProducer:
+def open_producer(access: BrokerAccess, transactional_id: str | None = None) -> KafkaProducer:
     """A producer of raw bytes with acks from all in-sync replicas and idempotence; the caller closes it. Raises
     NoContactError.
     """
     return open_client(
-        KafkaProducer, access, acks="all", enable_idempotence=True, allow_auto_create_topics=False
+        KafkaProducer,
+        access,
+        acks="all",
+        enable_idempotence=True,
+        transactional_id=transactional_id,
+        allow_auto_create_topics=False,
     )
 
 
@@ -65,6 +70,7 @@ def open_consumer(access: BrokerAccess) -> KafkaConsumer:
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        isolation_level=access.isolation_level,
         allow_auto_create_topics=False,
     )
 

@@ -136,6 +136,8 @@ def test_records_deleted_before_they_were_read_are_counted_and_logged(
     delete_before(test, 25)
     worker.start().wait_ready()
     wait_until(lambda: len(test.scored()) == 60, 30, "what was left scored")
+    with GroupProgress(test) as progress:
+        progress.settle(30)
     assert lost(worker) == 60
     assert worker.log().count("15 records of") == 4
     assert worker.stop() == 0
@@ -161,6 +163,8 @@ def test_records_deleted_under_a_worker_that_lags_are_counted_and_logged(
     wait_until(
         lambda: worker.running() and len(test.scored()) + lost(worker) == 124, 40, "all scored or counted"
     )
+    with GroupProgress(test) as progress:
+        progress.settle(30)
     # Of 31 offsets a partition 10 were scored before, 1 was fetched, and 14 of the 20 others are gone.
     assert lost(worker) == 56
     assert worker.log().count("were deleted before they were read") == 4

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaProducer
 from typer.testing import CliRunner, Result
 
+from streamapp.cli import redrive
 from streamapp.cli.redrive import app
 from streamapp.cluster.kafka_clients import open_admin, open_producer, read_topic_to_end
 from streamapp.cluster.topic_admin import create_topics, plan_topics
 from streamapp.contracts.dead_letter import dead_letter_headers, dead_letter_key_and_value, parse_redriven
 from streamapp.contracts.messages import DeadLetterReason
 from streamapp.contracts.raw_record import RawRecord
+from streamapp.core.redrive import DeadLetter
 from streamapp.settings import BrokerAccess, Settings, TopicSettings, dump_settings
 
 pytestmark = pytest.mark.broker
@@ -92,6 +95,31 @@ def test_dead_letters_are_sent_once_and_what_has_no_value_is_refused(
     assert (origin.topic, origin.partition, origin.offset, origin.timestamp_ms) == ("wires", 1, 1, 501)
     code, report = invoke_json(config, "send", "0:0")
     assert (code, report["sent"], len(redriven(settings))) == (1, 0, 1)
+
+
+def test_a_send_takes_over_from_one_that_still_runs_and_neither_repeats_the_other(
+    config: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(settings, [(failed(1), "not_json"), (failed(2), "not_json")])
+    send_some = redrive._send_some
+    took_over: list[Any] = []
+
+    def slow(producer: KafkaProducer, topic: str, letters: Sequence[DeadLetter]) -> None:
+        """Between the two chunks of the first `send` the second one is called, and comes to its end."""
+        if redriven(settings) and not took_over:
+            took_over.append(None)
+            took_over[0] = invoke_json(config, "send", "--all")
+        send_some(producer, topic, letters)
+
+    monkeypatch.setattr(redrive, "SENDS_IN_FLIGHT", 1)
+    monkeypatch.setattr(redrive, "_send_some", slow)
+    first = invoke(config, "send", "--all")
+    assert first.exit_code == 5
+    assert "took over" in first.stderr
+    [(code, report)] = took_over
+    assert (code, report["sent"]) == (1, 1)
+    origins = [parse_redriven(record.headers) for record in redriven(settings)]
+    assert sorted(origin.offset for origin in origins if origin is not None) == [1, 2]
 
 
 def test_a_second_failure_may_be_sent_once_more(config: Path, settings: Settings) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from streamapp.agents.gap_reader import GapReader
 from streamapp.agents.input_control import ControlPlan, InputControl
 from streamapp.agents.inputs import Inputs
 from streamapp.agents.next_offsets import NextOffsets
@@ -118,8 +119,9 @@ class Simulation:
         ticker = Ticker(tracker, inputs, outbox, (TOPICS.subject_activity, ACTIVITY_PARTITIONS), dict)
         ticker.assign({(event.message.topic, event.message.partition): 0 for event in self.waiting})
         app: Any = NoPausing()
+        next_offsets = NextOffsets(GapReader({}), lambda *_: None)
         control = InputControl(
-            app, outbox, ticker, Vitals(60.0), next_offsets=NextOffsets({}), consumer_options={},
+            app, outbox, ticker, Vitals(60.0), next_offsets=next_offsets, consumer_options={},
             plan=ControlPlan(state_topic="service-state", inputs=["news", "chat"], rules=PauseRules()),
         )  # fmt: skip
         model = FakeModel(poison=[POISON], gate=self._gate)
