@@ -75,18 +75,21 @@ class PartitionEnds:
                 resting[tp] = known if known and still else _Rest(expected, end, now + STILL_SECONDS)
         self._resting = resting
         for tp, rest in resting.items():
-            if rest.due <= now:
+            if rest.due <= now and self._rests(
+                tp, rest
+            ):  # an assignment may have come while another was looked at
                 rest.due = now + AGAIN_SECONDS
                 await self._look_behind(tp, rest)
+
+    def _rests(self, tp: TP, rest: _Rest) -> bool:
+        return self._next_offsets.of.get(tp) == rest.expected
 
     async def _look_behind(self, tp: TP, rest: _Rest) -> None:
         try:
             empty = await self._next_offsets.look_behind(tp, rest.end)
-        except (
-            KafkaError,
-            TimeoutError,
-        ) as error:  # looked at again; whoever sends or reads posts gives up in time
+        except (KafkaError, TimeoutError) as error:
+            # It will be looked at again. Whoever sends or reads posts gives up in time.
             log.warning("cannot read the end of %s partition %d: %r", tp.topic, tp.partition, error)
             return
-        if empty and self._next_offsets.of.get(tp) == rest.expected:
+        if empty and self._rests(tp, rest):
             self._app.consumer.commit_to_end(tp, rest.expected, rest.end)
