@@ -75,9 +75,8 @@ class PartitionEnds:
                 resting[tp] = known if known and still else _Rest(expected, end, now + STILL_SECONDS)
         self._resting = resting
         for tp, rest in resting.items():
-            if rest.due <= now and self._rests(
-                tp, rest
-            ):  # an assignment may have come while another was looked at
+            # An assignment may have come while another partition was looked at.
+            if rest.due <= now and self._rests(tp, rest):
                 rest.due = now + AGAIN_SECONDS
                 await self._look_behind(tp, rest)
 
